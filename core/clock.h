@@ -1,0 +1,27 @@
+/*
+ * Clocks. Deadlines and durations use the monotonic clock; what is stored uses wall-clock time.
+ */
+#ifndef LOAM_CORE_CLOCK_H
+#define LOAM_CORE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+uint64_t loam_clock_ms(void);		/* monotonic milliseconds */
+uint64_t loam_clock_ns(void);		/* monotonic nanoseconds */
+struct timespec loam_clock_now(void);	/* wall clock, as the volume stores it */
+void loam_clock_sleep_ms(uint64_t ms);	/* resumes after signals */
+/* RFC 3339 in UTC with seconds, "2026-11-22T10:00:00Z". */
+#define LOAM_CLOCK_TEXT_BYTES 32
+void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES]);
+
+/* A point in monotonic time. */
+struct loam_deadline {
+	uint64_t at_ms;
+};
+struct loam_deadline loam_deadline_in(uint64_t ms);
+/* Milliseconds left, 0 when it has passed; fits poll(2). */
+int loam_deadline_left_ms(struct loam_deadline deadline);
+
+#endif
