@@ -20,7 +20,10 @@ struct loam_buf {
 	size_t max_bytes; /* never exceeded */
 };
 
-#define LOAM_BUF(max) { .max_bytes = (max) }
+#define LOAM_BUF(max)              \
+	{                          \
+		.max_bytes = (max) \
+	}
 #define loam_auto_buf __attribute__((cleanup(loam_buf_release)))
 
 void loam_buf_init(struct loam_buf *buf, size_t max_bytes);

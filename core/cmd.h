@@ -20,27 +20,32 @@ enum loam_opt_kind {
 };
 
 struct loam_opt {
-	const char *name;     /* "listen": --listen; NULL ends a table */
-	char letter;	      /* 'd': -d, or 0 */
+	const char *name; /* "listen": --listen; NULL ends a table */
+	char letter;	  /* 'd': -d, or 0 */
 	enum loam_opt_kind kind;
-	size_t offset;	      /* of the field in the command's option struct */
-	const char *value;    /* shown in help: "ADDR:PORT" */
+	size_t offset;	   /* of the field in the command's option struct */
+	const char *value; /* shown in help: "ADDR:PORT" */
 	const char *help;
 	uint64_t min, max;
 };
-#define LOAM_OPT(type, field, name_, letter_, kind_, value_, help_, ...)                           \
-	{ .name = (name_), .letter = (letter_), .kind = (kind_), .offset = offsetof(type, field),  \
-	  .value = (value_), .help = (help_), __VA_ARGS__ }
-#define LOAM_OPT_END { .name = NULL }
+#define LOAM_OPT(type, field, name_, letter_, kind_, value_, help_, ...)                         \
+	{                                                                                        \
+		.name = (name_), .letter = (letter_), .kind = (kind_),                           \
+		.offset = offsetof(type, field), .value = (value_), .help = (help_), __VA_ARGS__ \
+	}
+#define LOAM_OPT_END         \
+	{                    \
+		.name = NULL \
+	}
 
 struct loam_cmd {
-	const char *name;	      /* "mount", or "user add": words joined by a blank */
-	const char *usage;	      /* "[options] [META] DIR" */
-	const char *summary;	      /* one line, lower case, no full stop */
-	const char *details;	      /* paragraphs under the options, or NULL */
+	const char *name;    /* "mount", or "user add": words joined by a blank */
+	const char *usage;   /* "[options] [META] DIR" */
+	const char *summary; /* one line, lower case, no full stop */
+	const char *details; /* paragraphs under the options, or NULL */
 	const struct loam_opt *options;
-	size_t options_bytes;	      /* size of the option struct, zeroed by the caller */
-	size_t args_min, args_max;    /* positional arguments */
+	size_t options_bytes;	   /* size of the option struct, zeroed by the caller */
+	size_t args_min, args_max; /* positional arguments */
 	/* opts: the option struct, defaults set by `init` if given. Returns the exit status. */
 	void (*init)(void *opts);
 	int (*run)(const void *opts, int argc, char **argv);

@@ -2,8 +2,8 @@
  * The configuration: one file in Git's own syntax, read through libgit2, checked against one table.
  *
  * An unknown or duplicate key, a value out of bounds, a NUL, an include, a file over 1 MiB, or one
- * that holds a secret (meta.url with a password) and that others may read: refused with file and key.
- * Order: environment LOAM_CONFIG names the file, else /etc/loam/loam.conf when it exists, else
+ * that holds a secret (meta.url with a password) and that others may read: refused with file and
+ * key. Order: environment LOAM_CONFIG names the file, else /etc/loam/loam.conf when it exists, else
  * defaults. META from the command line, then LOAM_META, then meta.url.
  */
 #ifndef LOAM_CORE_CONFIG_H
@@ -17,25 +17,29 @@
 /* text:   X_TEXT(field, "section.key", default, help)
  * number: X_NUMBER(field, "section.key", default, min, max, unit, help)
  * flag:   X_FLAG(field, "section.key", default, help)                                    */
-#define LOAM_CONFIG(X_TEXT, X_NUMBER, X_FLAG)                                                      \
-	X_TEXT(meta_url, "meta.url", "", "volume: redis://[:pw@]host:port/db or unix:///sock?db=0") \
-	X_TEXT(meta_durability, "meta.durability", "strict",                                       \
-	       "strict, or weak: accept a Redis that may forget its last second")                  \
-	X_TEXT(server_url, "server.url", "", "URL that clients use, for links in answers")         \
-	X_TEXT(server_listen, "server.listen", "127.0.0.1:8418", "address and port of HTTP")       \
-	X_TEXT(server_repos, "server.repos", "/var/lib/loam/git", "directory of bare repositories") \
-	X_TEXT(server_tls_cert, "server.tlsCert", "", "PEM certificate chain")                     \
-	X_TEXT(server_tls_key, "server.tlsKey", "", "PEM private key")                             \
-	X_FLAG(server_plain_http, "server.plainHttp", false,                                       \
-	       "take passwords over plain HTTP from other hosts too")                              \
-	X_TEXT(server_trusted_proxy, "server.trustedProxy", "",                                    \
-	       "addresses whose X-Forwarded-* count, separated by blanks")                         \
-	X_NUMBER(server_workers, "server.workers", 64, 1, 1024, "connections",                     \
-		 "connections served at once")                                                     \
-	X_TEXT(tree_root, "tree.root", "/", "directory of the volume that Loam's tree lives under") \
-	X_TEXT(cache_dir, "cache.dir", "/var/cache/loam", "directory of the node cache")           \
-	X_NUMBER(cache_size_mib, "cache.sizeMiB", 10240, 64, 1048576, "MiB", "size of the node cache") \
-	X_NUMBER(lfs_staging_seconds, "lfs.stagingSeconds", 3600, 1, 604800, "s",                  \
+#define LOAM_CONFIG(X_TEXT, X_NUMBER, X_FLAG)                                                \
+	X_TEXT(meta_url, "meta.url", "",                                                     \
+	       "volume: redis://[:pw@]host:port/db or unix:///sock?db=0")                    \
+	X_TEXT(meta_durability, "meta.durability", "strict",                                 \
+	       "strict, or weak: accept a Redis that may forget its last second")            \
+	X_TEXT(server_url, "server.url", "", "URL that clients use, for links in answers")   \
+	X_TEXT(server_listen, "server.listen", "127.0.0.1:8418", "address and port of HTTP") \
+	X_TEXT(server_repos, "server.repos", "/var/lib/loam/git",                            \
+	       "directory of bare repositories")                                             \
+	X_TEXT(server_tls_cert, "server.tlsCert", "", "PEM certificate chain")               \
+	X_TEXT(server_tls_key, "server.tlsKey", "", "PEM private key")                       \
+	X_FLAG(server_plain_http, "server.plainHttp", false,                                 \
+	       "take passwords over plain HTTP from other hosts too")                        \
+	X_TEXT(server_trusted_proxy, "server.trustedProxy", "",                              \
+	       "addresses whose X-Forwarded-* count, separated by blanks")                   \
+	X_NUMBER(server_workers, "server.workers", 64, 1, 1024, "connections",               \
+		 "connections served at once")                                               \
+	X_TEXT(tree_root, "tree.root", "/",                                                  \
+	       "directory of the volume that Loam's tree lives under")                       \
+	X_TEXT(cache_dir, "cache.dir", "/var/cache/loam", "directory of the node cache")     \
+	X_NUMBER(cache_size_mib, "cache.sizeMiB", 10240, 64, 1048576, "MiB",                 \
+		 "size of the node cache")                                                   \
+	X_NUMBER(lfs_staging_seconds, "lfs.stagingSeconds", 3600, 1, 604800, "s",            \
 		 "life of a staging directory after its last sign of life")
 
 struct loam_config {

@@ -8,17 +8,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LOAM_DEFINE_BE(bits)                                                                       \
-	static inline uint##bits##_t loam_be##bits##_get(const void *at)                           \
-	{                                                                                          \
-		uint##bits##_t raw;                                                                \
-		memcpy(&raw, at, sizeof(raw));                                                     \
-		return be##bits##toh(raw);                                                         \
-	}                                                                                          \
-	static inline void loam_be##bits##_put(void *at, uint##bits##_t value)                     \
-	{                                                                                          \
-		uint##bits##_t raw = htobe##bits(value);                                           \
-		memcpy(at, &raw, sizeof(raw));                                                     \
+#define LOAM_DEFINE_BE(bits)                                                   \
+	static inline uint##bits##_t loam_be##bits##_get(const void *at)       \
+	{                                                                      \
+		uint##bits##_t raw;                                            \
+		memcpy(&raw, at, sizeof(raw));                                 \
+		return be##bits##toh(raw);                                     \
+	}                                                                      \
+	static inline void loam_be##bits##_put(void *at, uint##bits##_t value) \
+	{                                                                      \
+		uint##bits##_t raw = htobe##bits(value);                       \
+		memcpy(at, &raw, sizeof(raw));                                 \
 	}
 LOAM_DEFINE_BE(16)
 LOAM_DEFINE_BE(32)

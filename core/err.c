@@ -15,10 +15,9 @@ static const struct {
 	int http;
 	bool retry;
 	const char *meaning;
-} codes[LOAM_E_COUNT] = {
-	[LOAM_E_OK] = { "OK", 0, 200, false, "done" },
+} codes[LOAM_E_COUNT] = { [LOAM_E_OK] = { "OK", 0, 200, false, "done" },
 #define X(name, posix, http, retry, text) [LOAM_E_##name] = { #name, posix, http, retry, text },
-	LOAM_CODES(X)
+			  LOAM_CODES(X)
 #undef X
 };
 

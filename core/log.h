@@ -3,8 +3,8 @@
  *
  *   info lfs.upload req=7f3 repo=models/team/model oid=3f2a… bytes=5368709120 ms=8120
  *
- * Shape:   values with blanks, quotes or control bytes are quoted and escaped; a line is one write(2),
- *          at most LOAM_LOG_LINE_MAX bytes. A request id set by loam_log_scope() is added to every
+ * Shape:   values with blanks, quotes or control bytes are quoted and escaped; a line is one
+ * write(2), at most LOAM_LOG_LINE_MAX bytes. A request id set by loam_log_scope() is added to every
  *          line of that thread. Secrets are never passed in.
  * Threads: any. Library code logs at debug only; the edge logs once.
  */
@@ -26,9 +26,9 @@ void loam_log(enum loam_log_level level, const char *event, const char *fields, 
 void loam_log_scope(const char *request_id);
 const char *loam_log_scope_id(void); /* "" without one */
 
-#define loam_debug(event, ...) loam_log(LOAM_LOG_DEBUG, event, "" __VA_ARGS__)
-#define loam_info(event, ...)  loam_log(LOAM_LOG_INFO, event, "" __VA_ARGS__)
-#define loam_warn(event, ...)  loam_log(LOAM_LOG_WARN, event, "" __VA_ARGS__)
-#define loam_error(event, ...) loam_log(LOAM_LOG_ERROR, event, "" __VA_ARGS__)
+#define loam_debug(event, ...) loam_log(LOAM_LOG_DEBUG, event, " " __VA_ARGS__)
+#define loam_info(event, ...)  loam_log(LOAM_LOG_INFO, event, " " __VA_ARGS__)
+#define loam_warn(event, ...)  loam_log(LOAM_LOG_WARN, event, " " __VA_ARGS__)
+#define loam_error(event, ...) loam_log(LOAM_LOG_ERROR, event, " " __VA_ARGS__)
 
 #endif

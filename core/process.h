@@ -17,14 +17,14 @@ struct loam_process_spec {
 	const char *dir;	 /* working directory, NULL: ours */
 	int stdin_fd;		 /* given to the child, or -1: /dev/null, or LOAM_PIPE */
 	int stdout_fd;
-	int stderr_fd; /* -1: /dev/null; 2: ours */
+	int stderr_fd;	/* -1: /dev/null; 2: ours */
 	bool new_group; /* its own process group, so that it can be killed with its children */
 };
 #define LOAM_PIPE (-2)
 
 struct loam_process {
-	pid_t pid;     /* 0 when none is running */
-	int stdin_fd;  /* our ends of LOAM_PIPE, else -1; close-on-exec */
+	pid_t pid;    /* 0 when none is running */
+	int stdin_fd; /* our ends of LOAM_PIPE, else -1; close-on-exec */
 	int stdout_fd;
 	int stderr_fd;
 	bool new_group;
@@ -33,10 +33,12 @@ struct loam_process {
 /* Errors: NOT_FOUND when the program is missing, BUSY, IO. Results only on success. */
 int loam_process_start(const struct loam_process_spec *spec, struct loam_process *out,
 		       struct loam_err *err);
-/* Waits up to timeout_ms (UINT64_MAX: for ever). 1 ended (*out_status as from waitpid), 0 not yet. */
+/* Waits up to timeout_ms (UINT64_MAX: for ever). 1 ended (*out_status as from waitpid), 0 not yet.
+ */
 int loam_process_wait(struct loam_process *process, uint64_t timeout_ms, int *out_status,
 		      struct loam_err *err);
-/* Closes our pipe ends; sends SIGTERM, after grace_ms SIGKILL, to the group if it has one; reaps. */
+/* Closes our pipe ends; sends SIGTERM, after grace_ms SIGKILL, to the group if it has one; reaps.
+ */
 void loam_process_stop(struct loam_process *process, uint64_t grace_ms);
 /* Runs to the end with input fed and output gathered (either may be NULL). Exit status != 0 is
  * IO with the first line of stderr in the text. */

@@ -1,6 +1,6 @@
 /*
- * System calls on data paths, behind one seam so that a test can shorten, refuse or stop at the n-th
- * (core/failpoint.h), plus loops that finish partial reads and writes.
+ * System calls on data paths, behind one seam so that a test can shorten, refuse or stop at the
+ * n-th (core/failpoint.h), plus loops that finish partial reads and writes.
  *
  * Errors: each returns -code with errno's meaning in err.
  */

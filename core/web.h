@@ -2,11 +2,11 @@
  * A web request, its response and a route row, without a socket: lfs/, auth/ and server/ define
  * handlers against this; server/http.c, the only file that knows libmicrohttpd, runs them.
  *
- * Life of a request: the route is found and its limits checked on the headers; `begin` runs before any
- * byte of the body is read (so that 401/403/404/413 answer an Expect: 100-continue); the body is
- * passed to `sink` as it arrives, never gathered by the server; `finish` runs after its last byte;
- * `end` always runs last, also when the client vanished. A handler that wants a small body whole
- * sets body_max and uses request->body in `finish` (no sink).
+ * Life of a request: the route is found and its limits checked on the headers; `begin` runs before
+ * any byte of the body is read (so that 401/403/404/413 answer an Expect: 100-continue); the body
+ * is passed to `sink` as it arrives, never gathered by the server; `finish` runs after its last
+ * byte; `end` always runs last, also when the client vanished. A handler that wants a small body
+ * whole sets body_max and uses request->body in `finish` (no sink).
  *
  * Threads: all callbacks of one request run on one thread, which may block (with deadlines).
  */
@@ -38,9 +38,9 @@ typedef int64_t loam_web_source_fn(void *arg, void *out, size_t out_bytes, struc
 #define LOAM_WEB_HEADERS_MAX	16
 
 struct loam_web_response {
-	int status;			/* 0: nothing answered yet */
-	struct loam_buf body;		/* small answers, at most 16 MiB */
-	loam_web_source_fn *source;	/* or a stream */
+	int status;		    /* 0: nothing answered yet */
+	struct loam_buf body;	    /* small answers, at most 16 MiB */
+	loam_web_source_fn *source; /* or a stream */
 	void *source_arg;
 	void (*source_free)(void *arg); /* called once, also when it was never started */
 	int file_fd;			/* or a file to send (owned), -1 for none */
@@ -49,7 +49,7 @@ struct loam_web_response {
 		char *name, *value;
 	} headers[LOAM_WEB_HEADERS_MAX];
 	size_t header_count;
-	bool close;			/* close the connection behind this answer */
+	bool close; /* close the connection behind this answer */
 };
 
 /* Callbacks of a route. Each may answer (response.status) or fail; a failure is mapped to a status
@@ -66,10 +66,10 @@ struct loam_web_handler {
 enum loam_web_errors { LOAM_ERRORS_TEXT, LOAM_ERRORS_LFS };
 
 struct loam_web_route {
-	unsigned methods;	/* LOAM_GET | … */
-	const char *path;	/* "/{repo}/info/lfs/objects/batch"; {name} takes one segment, {repo} one
-				 * repository in any of its spellings; "?" is never part of it */
-	uint64_t body_max;	/* bytes on the wire and after inflating; 0: no body */
+	unsigned methods;  /* LOAM_GET | … */
+	const char *path;  /* "/{repo}/info/lfs/objects/batch"; {name} takes one segment, {repo} one
+			    * repository in any of its spellings; "?" is never part of it */
+	uint64_t body_max; /* bytes on the wire and after inflating; 0: no body */
 	enum loam_web_errors errors;
 	const struct loam_web_handler *handler;
 };
@@ -82,24 +82,24 @@ struct loam_web_param {
 
 struct loam_web_request {
 	const struct loam_web_route *route;
-	void *context;		  /* the server's: struct loam_server * for handlers above lfs/ */
+	void *context; /* the server's: struct loam_server * for handlers above lfs/ */
 	unsigned method;
-	const char *target;	  /* raw path as sent, without the query */
-	const char *query;	  /* raw query or "" */
+	const char *target; /* raw path as sent, without the query */
+	const char *query;  /* raw query or "" */
 	struct loam_web_param params[LOAM_WEB_PARAMS_MAX];
 	size_t param_count;
-	const char *peer;	  /* "127.0.0.1" */
-	bool peer_is_local;	  /* loopback, or a trusted proxy */
-	bool secure;		  /* TLS here, or https at a trusted proxy */
-	const char *base_url;	  /* "https://host:port": server.url, else from the request */
-	uint64_t body_length;	  /* Content-Length, or LOAM_WEB_UNKNOWN_LENGTH when chunked */
-	struct loam_buf body;	  /* gathered, when the handler has no sink */
-	char id[17];		  /* request id */
+	const char *peer;     /* "127.0.0.1" */
+	bool peer_is_local;   /* loopback, or a trusted proxy */
+	bool secure;	      /* TLS here, or https at a trusted proxy */
+	const char *base_url; /* "https://host:port": server.url, else from the request */
+	uint64_t body_length; /* Content-Length, or LOAM_WEB_UNKNOWN_LENGTH when chunked */
+	struct loam_buf body; /* gathered, when the handler has no sink */
+	char id[17];	      /* request id */
 	struct loam_web_response response;
-	void *state;		  /* the handler's, freed in its end() */
+	void *state; /* the handler's, freed in its end() */
 	/* Header by name, NULL when absent; refused requests never have two of the framing ones. */
 	const char *(*header)(const struct loam_web_request *request, const char *name);
-	void *transport;	  /* private to the server */
+	void *transport; /* private to the server */
 };
 
 const char *loam_web_param(const struct loam_web_request *request, const char *name);

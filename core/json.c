@@ -1,0 +1,130 @@
+/*
+ * JSON with limits, on jansson (core/json.h). Jansson allows a depth of 2048, so the depth is
+ * counted over the text before it is parsed: brackets outside of strings.
+ */
+#include "core/json.h"
+
+#include "core/limits.h"
+
+#include <string.h>
+
+static bool depth_is_allowed(const char *text, size_t text_bytes)
+{
+	size_t depth = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < text_bytes; i++) {
+		char c = text[i];
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+			continue;
+		}
+		if (c == '"')
+			in_string = true;
+		else if ((c == '[' || c == '{') && ++depth > LOAM_JSON_DEPTH_MAX)
+			return false;
+		else if ((c == ']' || c == '}') && depth > 0)
+			depth--;
+	}
+	return true;
+}
+
+int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, struct loam_err *err)
+{
+	if (!depth_is_allowed(text, text_bytes))
+		return loam_fail(err, LOAM_E_INVALID, "JSON is nested deeper than %d",
+				 LOAM_JSON_DEPTH_MAX);
+
+	json_error_t why;
+	json_t *value = json_loadb(text_bytes ? text : "", text_bytes,
+				   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	if (!value)
+		return loam_fail(err, LOAM_E_INVALID, "JSON line %d column %d: %s", why.line,
+				 why.column, why.text);
+
+	*out_value = value;
+	return 0;
+}
+
+struct print {
+	struct loam_buf *out;
+	struct loam_err *err;
+};
+
+static int print_part(const char *text, size_t text_bytes, void *arg)
+{
+	struct print *print = arg;
+	return loam_buf_add(print->out, text, text_bytes, print->err) < 0 ? -1 : 0;
+}
+
+int loam_json_print(const json_t *value, struct loam_buf *out, struct loam_err *err)
+{
+	struct print print = { .out = out, .err = err };
+	if (json_dump_callback(value, print_part, &print, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+		return 0;
+	if (err->code != LOAM_E_OK)
+		return -(int)err->code;
+	return loam_fail(err, LOAM_E_INTERNAL, "a value that is no JSON");
+}
+
+/* 1 present and of a wanted type, 0 absent or null, -UNPROCESSABLE. */
+static int member(const json_t *object, const char *name, bool (*is_wanted)(const json_t *value),
+		  const char *wanted, const json_t **out, struct loam_err *err)
+{
+	if (!json_is_object(object))
+		return loam_fail(err, LOAM_E_UNPROCESSABLE, "'%s' is looked for in no object",
+				 name);
+	const json_t *value = json_object_get(object, name);
+	if (!value || json_is_null(value))
+		return 0;
+	if (!is_wanted(value))
+		return loam_fail(err, LOAM_E_UNPROCESSABLE, "'%s' is not %s", name, wanted);
+	*out = value;
+	return 1;
+}
+
+static bool is_text(const json_t *value)
+{
+	return json_is_string(value);
+}
+
+static bool is_u64(const json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+static bool is_bool(const json_t *value)
+{
+	return json_is_boolean(value);
+}
+
+int loam_json_text(const json_t *object, const char *name, const char **out_text,
+		   struct loam_err *err)
+{
+	const json_t *value = NULL;
+	int found = member(object, name, is_text, "text", &value, err);
+	if (found == 1)
+		*out_text = json_string_value(value);
+	return found;
+}
+
+int loam_json_u64(const json_t *object, const char *name, uint64_t *out_number,
+		  struct loam_err *err)
+{
+	const json_t *value = NULL;
+	int found = member(object, name, is_u64, "a whole number from 0", &value, err);
+	if (found == 1)
+		*out_number = (uint64_t)json_integer_value(value);
+	return found;
+}
+
+int loam_json_bool(const json_t *object, const char *name, bool *out_flag, struct loam_err *err)
+{
+	const json_t *value = NULL;
+	int found = member(object, name, is_bool, "true or false", &value, err);
+	if (found == 1)
+		*out_flag = json_is_true(value);
+	return found;
+}
