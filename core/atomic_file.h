@@ -1,6 +1,11 @@
 /*
  * Durable replacement of a file: temporary file beside the target, sticky write errors, fsync,
  * rename (or link), fsync of the directory. The target is the old file or the whole new one.
+ *
+ * Shape:   a crash may leave a temporary file ".loam-tmp-*" in the directory, never a part of the
+ *          target.
+ * Errors:  the file is not replaced, except when only the directory's fsync failed.
+ * Threads: one at a time per object.
  */
 #ifndef LOAM_CORE_ATOMIC_FILE_H
 #define LOAM_CORE_ATOMIC_FILE_H

@@ -6,6 +6,8 @@
 #ifndef LOAM_CORE_AUTO_H
 #define LOAM_CORE_AUTO_H
 
+#include "core/banned.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>

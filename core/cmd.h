@@ -53,10 +53,13 @@ struct loam_cmd {
 
 /*
  * Finds the command in a NULL-terminated table by its longest matching words, parses options
- * (anywhere before "--"), answers --help, and runs it. Returns the exit status.
+ * (anywhere before "--"), answers --help, and runs it. Returns the exit status. Of an option given
+ * twice the last counts. `loam`, `loam user`, `loam --help` list commands.
+ *
+ * Threads: once per process.
  */
 int loam_cmd_main(const struct loam_cmd *const *table, int argc, char **argv);
-/* "loam VERB: message" on stderr, from the err; returns 1 (2 for INVALID when usage is true). */
+/* "loam VERB: message" on stderr, from the err; returns 1. */
 int loam_cmd_failed(const struct loam_err *err);
 /* Wrong usage found by the command itself: message and usage line on stderr; returns 2. */
 int loam_cmd_misused(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

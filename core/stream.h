@@ -2,7 +2,7 @@
  * A byte stream to a peer with deadlines: TCP, Unix socket, TLS over TCP.
  *
  * Errors: UNAVAILABLE when the deadline passes or the peer is gone, IO else.
- * Threads: one at a time per stream.
+ * Threads: one at a time per stream. TLS writes may raise SIGPIPE: programs ignore it.
  */
 #ifndef LOAM_CORE_STREAM_H
 #define LOAM_CORE_STREAM_H
@@ -27,6 +27,7 @@ int loam_stream_write(struct loam_stream *stream, const void *data, size_t data_
 int loam_stream_read(struct loam_stream *stream, void *out, size_t out_bytes, size_t *out_read,
 		     struct loam_deadline deadline, struct loam_err *err);
 int loam_stream_fd(const struct loam_stream *stream);
+/* Accepts NULL. */
 void loam_stream_close(struct loam_stream *stream);
 
 #endif

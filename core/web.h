@@ -34,8 +34,9 @@ enum loam_web_method {
 /* Produces a body: up to out_bytes at out. >0 bytes given, 0 end, -code cut the connection. */
 typedef int64_t loam_web_source_fn(void *arg, void *out, size_t out_bytes, struct loam_err *err);
 
-#define LOAM_WEB_UNKNOWN_LENGTH UINT64_MAX
-#define LOAM_WEB_HEADERS_MAX	16
+#define LOAM_WEB_UNKNOWN_LENGTH	  UINT64_MAX
+#define LOAM_WEB_HEADERS_MAX	  16
+#define LOAM_WEB_ANSWER_BYTES_MAX (16u << 20)
 
 struct loam_web_response {
 	int status;		    /* 0: nothing answered yet */
@@ -102,12 +103,19 @@ struct loam_web_request {
 	void *transport; /* private to the server */
 };
 
+/* No answer yet, no file, no stream. */
+void loam_web_response_init(struct loam_web_response *response);
+/* Frees headers and body, ends the stream, closes the file: all that the response owns. */
+void loam_web_response_release(struct loam_web_response *response);
+
+/* Value of {name} in the route's path, or NULL. */
 const char *loam_web_param(const struct loam_web_request *request, const char *name);
 /* A query value, percent-decoded, free(); NULL when absent. INVALID bytes: NULL. */
 char *loam_web_query(const struct loam_web_request *request, const char *name);
-/* Copies name and value; a value with a control byte asserts. */
+/* Copies name and value, replaces a header of that name; a value with a control byte asserts. */
 void loam_web_set_header(struct loam_web_request *request, const char *name, const char *value);
 void loam_web_answer_text(struct loam_web_request *request, int status, const char *text);
+/* json is borrowed. content_type NULL: application/json. */
 void loam_web_answer_json(struct loam_web_request *request, int status, const char *content_type,
 			  const void *json /* json_t * */);
 /* Decodes %XX once into free()able text; NULL for a bad escape, %00 or a control byte. */
