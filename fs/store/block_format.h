@@ -22,8 +22,8 @@ struct loam_block_naming {
 uint32_t loam_block_bytes(const struct loam_block_naming *naming, uint32_t slice_bytes,
 			  uint32_t index);
 uint32_t loam_block_count(const struct loam_block_naming *naming, uint32_t slice_bytes);
-void loam_block_key(const struct loam_block_naming *naming, uint64_t slice_id,
-		    uint32_t slice_bytes, uint32_t index, char out[LOAM_BLOCK_KEY_BYTES]);
+void loam_block_key(const struct loam_block_naming *naming, uint64_t slice_id, uint32_t slice_bytes,
+		    uint32_t index, char out[LOAM_BLOCK_KEY_BYTES]);
 /* Splits a key of this volume; false for anything that is not a block's exact name. */
 bool loam_block_key_parse(const struct loam_block_naming *naming, const char *key,
 			  uint64_t *out_slice_id, uint32_t *out_index, uint32_t *out_block_bytes);

@@ -31,14 +31,16 @@ typedef int loam_store_seen_fn(void *arg, const struct loam_store_entry *entry,
 struct loam_store_ops {
 	const char *name;
 	/*
-	 * Stores data_bytes bytes under key, visible whole or not at all. Storing the same key again with
-	 * the same length is success (keys name immutable bytes). Durable only behind sync().
+	 * Stores data_bytes bytes under key, visible whole or not at all. Storing the same key
+	 * again with the same length is success (keys name immutable bytes). Durable only behind
+	 * sync().
 	 */
 	int (*put)(struct loam_store *store, const char *key, const void *data, size_t data_bytes,
 		   struct loam_err *err);
 	/*
-	 * Makes the named keys durable, with the directories that name them. A failed sync is final: the
-	 * key must be put again before it may be relied on. Engines whose put is durable do nothing.
+	 * Makes the named keys durable, with the directories that name them. A failed sync is
+	 * final: the key must be put again before it may be relied on. Engines whose put is durable
+	 * do nothing.
 	 */
 	int (*sync)(struct loam_store *store, const char *const *keys, size_t key_count,
 		    struct loam_err *err);
@@ -72,9 +74,10 @@ int loam_store_file_open(const char *bucket, struct loam_store **out_store, stru
 int loam_store_mem_open(struct loam_store **out_store, struct loam_err *err);
 
 /*
- * A wrapper that fails on purpose; owns inner. rules: "put:3:NO_SPACE,get:every:UNAVAILABLE,
- * put:5:delay=2000,sync:1:IO": operation, its n-th call or "every", what happens. In servers it
- * is put around the store when LOAM_STORE_FAULT is set (failpoint builds only); a rule file named by
+ * A wrapper that fails on purpose; owns inner (on failure too). rules:
+ * "put:3:NO_SPACE,get:every:UNAVAILABLE, put:5:delay=2000,sync:1:IO": operation, its n-th call or
+ * "every", what happens. In servers it is put around the store when LOAM_STORE_FAULT is set
+ * (failpoint builds only); a rule file named by
  * "@path" is read again at each call, so that a test can switch faults on and off.
  */
 int loam_store_fault_open(struct loam_store *inner, const char *rules,
