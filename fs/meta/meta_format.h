@@ -51,10 +51,10 @@ struct loam_attr {
 	uint8_t tier;
 };
 
-#define LOAM_ATTR_BYTES_MAX   81
-#define LOAM_DENTRY_BYTES     9
-#define LOAM_SLICE_BYTES      24
-#define LOAM_DELSLICE_BYTES   12
+#define LOAM_ATTR_BYTES_MAX 81
+#define LOAM_DENTRY_BYTES   9
+#define LOAM_SLICE_BYTES    24
+#define LOAM_DELSLICE_BYTES 12
 
 /* Returns the length written: 72, 73, 80 or 81. */
 size_t loam_attr_encode(const struct loam_attr *attr, uint8_t out[LOAM_ATTR_BYTES_MAX]);
@@ -72,7 +72,7 @@ int loam_dentry_decode(const void *data, size_t data_bytes, struct loam_dentry *
 
 /* One record of a chunk list. id 0 is a hole; readers ignore its size and off. Units: bytes. */
 struct loam_slice {
-	uint32_t pos;  /* in the chunk */
+	uint32_t pos; /* in the chunk */
 	uint64_t id;
 	uint32_t size; /* of the stored slice: part of its blocks' names */
 	uint32_t off;  /* first valid byte inside the slice */
@@ -83,6 +83,12 @@ void loam_slice_encode(const struct loam_slice *slice, uint8_t out[LOAM_SLICE_BY
  * *out_slices is malloc'ed (free()), NULL when there are none. */
 int loam_slices_decode(const void *data, size_t data_bytes, struct loam_slice **out_slices,
 		       size_t *out_count, struct loam_err *err);
+
+/* One slice of a delayed deletion (hash delSlices): n * 12 bytes stand in one value. */
+void loam_delslice_encode(uint64_t id, uint32_t size, uint8_t out[LOAM_DELSLICE_BYTES]);
+/* 1 with the index-th slice, 0 behind the last, -CORRUPT. */
+int loam_delslice_decode(const void *data, size_t data_bytes, size_t index, uint64_t *out_id,
+			 uint32_t *out_size, struct loam_err *err);
 
 /* ACL rule (hash acl). 0xFFFF in owner/group/mask/other: absent. */
 #define LOAM_ACL_ABSENT 0xFFFFu
@@ -110,8 +116,9 @@ int loam_acl_decode(const void *data, size_t data_bytes, struct loam_acl *out,
 int loam_acl_to_xattr(const struct loam_acl *acl, struct loam_buf *out, struct loam_err *err);
 int loam_acl_from_xattr(const void *data, size_t data_bytes, struct loam_acl *out,
 			struct loam_err *err);
-/* What the kernel would answer: may (uid, groups) do `want` (4 read, 2 write, 1 execute) on an inode
- * of owner/group with this rule? use_mask false: the mask is ignored (rights of a gate's grants). */
+/* What the kernel would answer: may (uid, groups) do `want` (4 read, 2 write, 1 execute) on an
+ * inode of owner/group with this rule? groups holds the primary group too. use_mask false: the mask
+ * is ignored (rights of a gate's grants). An absent owner, group or other entry grants nothing. */
 bool loam_acl_allows(const struct loam_acl *acl, uint32_t owner_uid, uint32_t owner_gid,
 		     uint32_t uid, const uint32_t *groups, size_t group_count, unsigned want,
 		     bool use_mask);
@@ -127,8 +134,8 @@ struct loam_format {
 	char *name, *uuid;
 	char *storage, *bucket;
 	char *access_key, *secret_key;
-	uint32_t block_kib;	 /* 64 … 16384, power of two */
-	char *compression;	 /* "" none */
+	uint32_t block_kib; /* 64 … 16384, power of two */
+	char *compression;  /* "" none */
 	uint32_t shards;
 	bool hash_prefix;
 	uint64_t capacity_bytes; /* 0: no limit */
@@ -140,21 +147,22 @@ struct loam_format {
 	int64_t meta_version;
 	char *min_client, *max_client;
 	bool dir_stats, user_group_quota, enable_acl, change_log;
-	void *document; /* json_t *: the whole document, unknown members kept when it is rewritten */
+	void *document; /* json_t *: the whole document, unknown members kept when it is rewritten
+			 */
 };
 /* Errors: INVALID when the document breaks its format; unknown members are kept. */
 int loam_format_parse(const void *text, size_t text_bytes, struct loam_format **out_format,
 		      struct loam_err *err);
 /* The document with the fields above written into it (members of others stay). */
-int loam_format_print(const struct loam_format *format, struct loam_buf *out,
-		      struct loam_err *err);
+int loam_format_print(const struct loam_format *format, struct loam_buf *out, struct loam_err *err);
 void loam_format_free(struct loam_format *format);
 /* 0 when this client can serve the volume; UNSUPPORTED with the reason: trash, statistics, quotas,
  * compression, encryption, change log, another store, versions. INVALID for a damaged document. */
 int loam_format_check(const struct loam_format *format, struct loam_err *err);
 /* The version announced in sessions and compared with MinClientVersion. */
 #define LOAM_COMPAT_VERSION "1.4.0+loam"
-/* <0, 0, >0 by the grammar of §1.1; INVALID text asserts never: returns -2 via err. */
+/* *out_order is <0, 0 or >0 as a is older than, the same as, or newer than b (§1.1). INVALID when
+ * either is no version. */
 int loam_version_compare(const char *a, const char *b, int *out_order, struct loam_err *err);
 
 #endif
