@@ -28,6 +28,13 @@ int loam_files_read_ino(struct loam_volume *volume, uint64_t ino, struct loam_bu
 /* Replaces the file whole: new inode beside it, then rename. Durable behind loam_meta_barrier. */
 int loam_files_write(struct loam_volume *volume, const char *path, uint32_t uid, uint32_t gid,
 		     uint16_t mode, const void *data, size_t data_bytes, struct loam_err *err);
+/*
+ * The same, but only when the path still names expected_ino (0: nothing): CONFLICT when somebody else
+ * was faster. What read-change-write of account files stands on.
+ */
+int loam_files_replace(struct loam_volume *volume, const char *path, uint64_t expected_ino,
+		       uint32_t uid, uint32_t gid, uint16_t mode, const void *data,
+		       size_t data_bytes, struct loam_err *err);
 /* Missing is success. Trees too. */
 int loam_files_remove(struct loam_volume *volume, const char *path, struct loam_err *err);
 
