@@ -40,6 +40,7 @@
 	X(NO_SPACE, ENOSPC, 507, false, "no space left")                                       \
 	X(QUOTA, EDQUOT, 507, false, "over quota")                                             \
 	X(BUSY, EBUSY, 503, true, "too much at once; try again")                               \
+	X(LIMITED, EAGAIN, 429, true, "too many tries; wait")                                  \
 	X(UNSUPPORTED, ENOTSUP, 501, false, "not built, or not offered by the other side")     \
 	X(CORRUPT, EIO, 500, false, "stored bytes break their format or checksum")             \
 	X(IO, EIO, 500, false, "a disk, socket or device failed")                              \

@@ -1,0 +1,270 @@
+/*
+ * Parsing of the account files (auth/account.h). The lines are those of passwd(5), group(5) and
+ * shadow(5), so that nodes can use them as they are.
+ */
+#include "auth/account.h"
+
+#include "auth/fields.h"
+#include "auth/tree.h"
+#include "core/auto.h"
+#include "core/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PASSWD_FIELDS	    7
+#define GROUP_FIELDS	    4
+#define SHADOW_FIELDS	    9
+#define SHADOW_EXPIRE_FIELD 7
+#define FINDINGS_MAX	    1000
+#define ID_MAX		    0x7FFFFFFEu
+#define NOBODY_ID	    65534u
+
+struct line_reader {
+	struct loam_accounts *accounts;
+	const char *file;
+	int64_t today;
+};
+typedef int line_fn(struct line_reader *reader, const char *line, size_t bytes,
+		    struct loam_err *err);
+
+static void add_finding(struct loam_accounts *accounts, const char *file, size_t number,
+			const char *text)
+{
+	if (accounts->finding_count == FINDINGS_MAX)
+		return;
+	char **grown =
+		reallocarray(accounts->findings, accounts->finding_count + 1, sizeof(*grown));
+	loam_assert(grown != NULL);
+	accounts->findings = grown;
+	grown[accounts->finding_count++] =
+		loam_xasprintf("/.loam/etc/%s line %zu: %s", file, number, text);
+}
+
+static void each_line(struct line_reader *reader, const struct loam_buf *text, line_fn *fn)
+{
+	const char *rest = loam_buf_text(text);
+	const char *end = rest + text->bytes;
+	const char *line;
+	size_t bytes;
+	for (size_t number = 1; loam_lines_next(&rest, end, &line, &bytes); number++) {
+		struct loam_err err = { 0 };
+		if (bytes > 0 && fn(reader, line, bytes, &err) < 0)
+			add_finding(reader->accounts, reader->file, number, err.text);
+	}
+}
+
+static int parse_id(const char *text, uint32_t *out, struct loam_err *err)
+{
+	uint64_t number;
+	int rc = loam_parse_u64(text, 1, ID_MAX, &number, err);
+	if (rc < 0)
+		return rc;
+	if (number == LOAM_SERVICE_ID || number == NOBODY_ID || number < LOAM_HOST_UID_MIN)
+		return loam_fail(err, LOAM_E_INVALID, "%s is not a number for accounts", text);
+	*out = (uint32_t)number;
+	return 0;
+}
+
+static int read_passwd_line(struct line_reader *reader, const char *line, size_t bytes,
+			    struct loam_err *err)
+{
+	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
+	char *fields[PASSWD_FIELDS];
+	int rc = loam_fields_split(line, bytes, copy, fields, PASSWD_FIELDS, err);
+	if (rc < 0)
+		return rc;
+	struct loam_account row = { .hash = "" };
+	if ((rc = parse_id(fields[2], &row.uid, err)) < 0 ||
+	    (rc = parse_id(fields[3], &row.gid, err)) < 0)
+		return rc;
+	if (!loam_user_name_is_valid(fields[0]) ||
+	    !loam_fields_copy(fields[0], row.name, sizeof(row.name)) ||
+	    !loam_fields_copy(fields[5], row.home, sizeof(row.home)))
+		return loam_fail(err, LOAM_E_INVALID, "not a name, or a field too long");
+	if (loam_accounts_by_name(reader->accounts, row.name) ||
+	    loam_accounts_by_uid(reader->accounts, row.uid))
+		return loam_fail(err, LOAM_E_INVALID, "name or uid stands in an earlier line");
+
+	struct loam_account *account = loam_xnew(struct loam_account);
+	*account = row;
+	HASH_ADD(by_name, reader->accounts->by_name, name, strlen(account->name), account);
+	HASH_ADD(by_uid, reader->accounts->by_uid, uid, sizeof(account->uid), account);
+	return 0;
+}
+
+static int read_shadow_line(struct line_reader *reader, const char *line, size_t bytes,
+			    struct loam_err *err)
+{
+	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
+	char *fields[SHADOW_FIELDS];
+	int rc = loam_fields_split(line, bytes, copy, fields, SHADOW_FIELDS, err);
+	if (rc < 0)
+		return rc;
+	struct loam_account *account;
+	HASH_FIND(by_name, reader->accounts->by_name, fields[0], strlen(fields[0]), account);
+	if (!account)
+		return 0; /* an account that was removed, or not yet finished */
+	if (account->hash[0] != '\0')
+		return loam_fail(err, LOAM_E_INVALID, "a second line for '%s'", fields[0]);
+	uint64_t expires = UINT64_MAX;
+	if (fields[SHADOW_EXPIRE_FIELD][0] != '\0') {
+		rc = loam_parse_u64(fields[SHADOW_EXPIRE_FIELD], 0, INT64_MAX, &expires, err);
+		account->disabled = true; /* until the number is understood */
+		if (rc < 0)
+			return rc;
+	}
+	if (!loam_fields_copy(fields[1][0] ? fields[1] : "!", account->hash, sizeof(account->hash)))
+		return loam_fail(err, LOAM_E_INVALID, "a hash too long");
+	account->disabled = expires <= (uint64_t)reader->today;
+	return 0;
+}
+
+static void add_membership(struct loam_accounts *accounts, const char *user, uint32_t gid)
+{
+	struct loam_account *account;
+	HASH_FIND(by_name, accounts->by_name, user, strlen(user), account);
+	if (!account || account->group_count == 256)
+		return;
+	uint32_t *grown = reallocarray(account->groups, account->group_count + 1, sizeof(*grown));
+	loam_assert(grown != NULL);
+	account->groups = grown;
+	grown[account->group_count++] = gid;
+}
+
+static int read_group_line(struct line_reader *reader, const char *line, size_t bytes,
+			   struct loam_err *err)
+{
+	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
+	char *fields[GROUP_FIELDS];
+	int rc = loam_fields_split(line, bytes, copy, fields, GROUP_FIELDS, err);
+	if (rc < 0)
+		return rc;
+	struct loam_group row = { 0 };
+	rc = parse_id(fields[2], &row.gid, err);
+	if (rc < 0)
+		return rc;
+	if (!loam_user_name_is_valid(fields[0]) ||
+	    !loam_fields_copy(fields[0], row.name, sizeof(row.name)))
+		return loam_fail(err, LOAM_E_INVALID, "not a name");
+	struct loam_group *present;
+	HASH_FIND(by_gid, reader->accounts->groups_by_gid, &row.gid, sizeof(row.gid), present);
+	if (present || loam_accounts_group(reader->accounts, row.name))
+		return loam_fail(err, LOAM_E_INVALID, "name or gid stands in an earlier line");
+
+	struct loam_group *group = loam_xnew(struct loam_group);
+	*group = row;
+	HASH_ADD(by_name, reader->accounts->groups_by_name, name, strlen(group->name), group);
+	HASH_ADD(by_gid, reader->accounts->groups_by_gid, gid, sizeof(group->gid), group);
+	char *save = NULL;
+	for (char *user = strtok_r(fields[3], ",", &save); user; user = strtok_r(NULL, ",", &save))
+		add_membership(reader->accounts, user, row.gid);
+	return 0;
+}
+
+static int read_token_line(struct line_reader *reader, const char *line, size_t bytes,
+			   struct loam_err *err)
+{
+	struct loam_token token;
+	int rc = loam_token_parse(line, bytes, &token, err);
+	if (rc < 0)
+		return rc;
+	if (loam_accounts_token(reader->accounts, token.hash))
+		return loam_fail(err, LOAM_E_INVALID, "the token stands in an earlier line");
+	struct loam_token_row *row = loam_xnew(struct loam_token_row);
+	row->token = token;
+	HASH_ADD(by_hash, reader->accounts->tokens, token.hash, LOAM_SHA256_HEX, row);
+	return 0;
+}
+
+struct loam_accounts *loam_accounts_parse(const struct loam_buf *passwd,
+					  const struct loam_buf *group,
+					  const struct loam_buf *shadow,
+					  const struct loam_buf *tokens, int64_t today)
+{
+	struct loam_accounts *accounts = loam_xnew(struct loam_accounts);
+	each_line(&(struct line_reader){ accounts, "passwd", today }, passwd, read_passwd_line);
+	each_line(&(struct line_reader){ accounts, "shadow", today }, shadow, read_shadow_line);
+	each_line(&(struct line_reader){ accounts, "group", today }, group, read_group_line);
+	each_line(&(struct line_reader){ accounts, "tokens", today }, tokens, read_token_line);
+	return accounts;
+}
+
+void loam_accounts_free(struct loam_accounts *accounts)
+{
+	if (!accounts)
+		return;
+	struct loam_account *account, *next_account;
+	HASH_CLEAR(by_uid, accounts->by_uid);
+	HASH_ITER (by_name, accounts->by_name, account, next_account) {
+		HASH_DELETE(by_name, accounts->by_name, account);
+		explicit_bzero(account->hash, sizeof(account->hash));
+		free(account->groups);
+		free(account);
+	}
+	struct loam_group *group, *next_group;
+	HASH_CLEAR(by_gid, accounts->groups_by_gid);
+	HASH_ITER (by_name, accounts->groups_by_name, group, next_group) {
+		HASH_DELETE(by_name, accounts->groups_by_name, group);
+		free(group);
+	}
+	struct loam_token_row *row, *next_row;
+	HASH_ITER (by_hash, accounts->tokens, row, next_row) {
+		HASH_DELETE(by_hash, accounts->tokens, row);
+		free(row);
+	}
+	for (size_t i = 0; i < accounts->finding_count; i++)
+		free(accounts->findings[i]);
+	free(accounts->findings);
+	free(accounts);
+}
+
+const struct loam_account *loam_accounts_by_name(const struct loam_accounts *accounts,
+						 const char *name)
+{
+	struct loam_account *found;
+	HASH_FIND(by_name, accounts->by_name, name, strlen(name), found);
+	return found;
+}
+
+const struct loam_account *loam_accounts_by_uid(const struct loam_accounts *accounts, uint32_t uid)
+{
+	struct loam_account *found;
+	HASH_FIND(by_uid, accounts->by_uid, &uid, sizeof(uid), found);
+	return found;
+}
+
+const struct loam_group *loam_accounts_group(const struct loam_accounts *accounts, const char *name)
+{
+	struct loam_group *found;
+	HASH_FIND(by_name, accounts->groups_by_name, name, strlen(name), found);
+	return found;
+}
+
+const struct loam_token *loam_accounts_token(const struct loam_accounts *accounts,
+					     const char *hash_hex)
+{
+	struct loam_token_row *found;
+	HASH_FIND(by_hash, accounts->tokens, hash_hex, LOAM_SHA256_HEX, found);
+	return found ? &found->token : NULL;
+}
+
+void loam_account_passwd_line(const char *name, uint32_t uid, uint32_t gid, const char *home,
+			      char *out)
+{
+	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:x:%u:%u::%s:/bin/bash\n", name, uid, gid,
+		 home);
+}
+
+void loam_account_group_line(const char *name, uint32_t gid, char *out)
+{
+	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:x:%u:\n", name, gid);
+}
+
+/* A disabled account expired on day 1, as `usermod --expiredate 1` writes it. */
+void loam_account_shadow_line(const char *name, const char *hash, int64_t changed_day,
+			      bool disabled, char *out)
+{
+	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:%s:%lld:0:99999:7::%s:\n", name, hash,
+		 (long long)changed_day, disabled ? "1" : "");
+}

@@ -1,0 +1,97 @@
+/*
+ * Colon-separated lines and files of them (auth/fields.h).
+ */
+#include "auth/fields.h"
+
+#include <string.h>
+
+int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
+		      char **fields, size_t count, struct loam_err *err)
+{
+	if (line_bytes >= LOAM_ACCOUNT_LINE_BYTES_MAX)
+		return loam_fail(err, LOAM_E_INVALID, "a line of %zu bytes", line_bytes);
+	for (size_t i = 0; i < line_bytes; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
+			return loam_fail(err, LOAM_E_INVALID, "a control byte in the line");
+	memcpy(copy, line, line_bytes);
+	copy[line_bytes] = '\0';
+
+	size_t found = 0;
+	char *at = copy;
+	for (;;) {
+		if (found == count)
+			return loam_fail(err, LOAM_E_INVALID, "more than %zu fields", count);
+		fields[found++] = at;
+		char *colon = strchr(at, ':');
+		if (!colon)
+			break;
+		*colon = '\0';
+		at = colon + 1;
+	}
+	if (found != count)
+		return loam_fail(err, LOAM_E_INVALID, "%zu fields instead of %zu", found, count);
+	return 0;
+}
+
+bool loam_fields_copy(const char *field, char *out, size_t out_bytes)
+{
+	size_t bytes = strlen(field);
+	if (bytes >= out_bytes)
+		return false;
+	memcpy(out, field, bytes + 1);
+	return true;
+}
+
+bool loam_fields_may_hold(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7F || *text == ':')
+			return false;
+	return true;
+}
+
+bool loam_lines_next(const char **rest, const char *end, const char **out_line,
+		     size_t *out_line_bytes)
+{
+	if (*rest >= end)
+		return false;
+	const char *newline = memchr(*rest, '\n', (size_t)(end - *rest));
+	*out_line = *rest;
+	*out_line_bytes = (size_t)((newline ? newline : end) - *rest);
+	*rest = newline ? newline + 1 : end;
+	return true;
+}
+
+static bool is_named(const char *line, size_t line_bytes, const char *name)
+{
+	size_t bytes = strlen(name);
+	return line_bytes > bytes && memcmp(line, name, bytes) == 0 && line[bytes] == ':';
+}
+
+int loam_lines_set(const struct loam_buf *text, const char *name, const char *line,
+		   struct loam_buf *out, bool *out_had, struct loam_err *err)
+{
+	const char *rest = loam_buf_text(text);
+	const char *end = rest + text->bytes;
+	const char *present;
+	size_t present_bytes;
+	bool had = false;
+	int rc = 0;
+	while (rc == 0 && loam_lines_next(&rest, end, &present, &present_bytes)) {
+		if (!is_named(present, present_bytes, name)) {
+			rc = loam_buf_add(out, present, present_bytes, err);
+			if (rc == 0)
+				rc = loam_buf_add(out, "\n", 1, err);
+		} else if (!had) {
+			had = true;
+			if (line)
+				rc = loam_buf_add_text(out, line, err);
+		}
+	}
+	if (rc == 0 && !had && line)
+		rc = loam_buf_add_text(out, line, err);
+	if (rc < 0)
+		return rc;
+	*out_had = had;
+	return 0;
+}
