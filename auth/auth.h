@@ -53,10 +53,12 @@ bool loam_auth_decide(const struct loam_principal *who, const struct loam_gate *
 		      const char *repo_text, enum loam_want want);
 
 struct loam_auth;
+struct loam_account_store;
 int loam_auth_open(const struct loam_tree *tree, struct loam_auth **out_auth,
 		   struct loam_err *err);
 void loam_auth_close(struct loam_auth *auth);
 const struct loam_tree *loam_auth_tree(const struct loam_auth *auth);
+struct loam_account_store *loam_auth_accounts(struct loam_auth *auth);
 
 /*
  * May who do want on repo? 0 yes. Else the code that the door answers with: UNAUTHENTICATED for
@@ -71,7 +73,7 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
  * peer: address for the slow-down against guessing. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err);
-/* The principal of a user by name or uid as of now, for links and hooks: disabled → UNAUTHENTICATED */
+/* The principal of a user as of now, for links and hooks. UNAUTHENTICATED when gone or disabled. */
 int loam_auth_user(struct loam_auth *auth, const char *user, struct loam_principal *out_who,
 		   struct loam_err *err);
 

@@ -1,0 +1,299 @@
+/*
+ * Principals and the one question every door asks (auth/auth.h; step 2 of a push).
+ *
+ * A password that was right is remembered for a minute as a MAC under a key of this process,
+ * together with the hash it was right for, so that the many requests of one push cost one yescrypt.
+ */
+#include "auth/auth.h"
+
+#include "auth/account_store.h"
+#include "auth/guess.h"
+#include "auth/password.h"
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/hash.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define CREDENTIAL_BYTES_MAX 2048
+#define REMEMBERED_COUNT     256
+#define REMEMBERED_MS	     60000
+
+struct remembered {
+	uint8_t mac[LOAM_SHA256_BYTES];
+	uint64_t until_ms;
+};
+
+struct loam_auth {
+	const struct loam_tree *tree;
+	struct loam_account_store *accounts;
+	struct loam_guess *guess;
+	uint8_t key[32];
+	pthread_mutex_t lock; /* remembered */
+	struct remembered remembered[REMEMBERED_COUNT];
+};
+
+int loam_auth_open(const struct loam_tree *tree, struct loam_auth **out_auth, struct loam_err *err)
+{
+	struct loam_auth *auth = loam_xnew(struct loam_auth);
+	auth->tree = tree;
+	auth->guess = loam_guess_new();
+	pthread_mutex_init(&auth->lock, NULL);
+	loam_random(auth->key, sizeof(auth->key));
+	int rc = loam_account_store_open(tree, &auth->accounts, err);
+	if (rc < 0) {
+		loam_auth_close(auth);
+		return rc;
+	}
+	*out_auth = auth;
+	return 0;
+}
+
+void loam_auth_close(struct loam_auth *auth)
+{
+	if (!auth)
+		return;
+	loam_account_store_close(auth->accounts);
+	loam_guess_free(auth->guess);
+	pthread_mutex_destroy(&auth->lock);
+	explicit_bzero(auth, sizeof(*auth));
+	free(auth);
+}
+
+const struct loam_tree *loam_auth_tree(const struct loam_auth *auth)
+{
+	return auth->tree;
+}
+
+struct loam_account_store *loam_auth_accounts(struct loam_auth *auth)
+{
+	return auth->accounts;
+}
+
+/* ---- the question ------------------------------------------------------------------------------
+ */
+
+static int refuse(const struct loam_principal *who, bool may_read, const char *repo_text,
+		  struct loam_err *err)
+{
+	if (who->kind == LOAM_ANONYMOUS)
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
+	if (!may_read)
+		return loam_fail(err, LOAM_E_NOT_FOUND, "no repository '%s'", repo_text);
+	return loam_fail(err, LOAM_E_DENIED, "%s may read '%s' but not change it", who->user,
+			 repo_text);
+}
+
+int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
+		    const struct loam_repo *repo, enum loam_want want, struct loam_gate *out_gate,
+		    struct loam_err *err)
+{
+	char text[LOAM_REPO_TEXT_BYTES];
+	loam_repo_text(repo, text);
+	struct loam_gate gate;
+	int rc = loam_gate_read(auth->tree, repo, &gate, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return refuse(who, false, text, err);
+	if (!loam_auth_decide(who, &gate, text, want)) {
+		bool may_read = loam_auth_decide(who, &gate, text, LOAM_WANT_READ);
+		loam_gate_release(&gate);
+		return refuse(who, may_read, text, err);
+	}
+	if (out_gate)
+		*out_gate = gate;
+	else
+		loam_gate_release(&gate);
+	return 0;
+}
+
+/* ---- credentials -------------------------------------------------------------------------------
+ */
+
+static int wrong(struct loam_err *err)
+{
+	return loam_fail(err, LOAM_E_UNAUTHENTICATED, "wrong user name, password or token");
+}
+
+static void fill_principal(struct loam_principal *who, const struct loam_account *account)
+{
+	*who = (struct loam_principal){ .kind = LOAM_USER,
+					.uid = account->uid,
+					.gid = account->gid,
+					.scope = LOAM_SCOPE_READ | LOAM_SCOPE_WRITE |
+						 LOAM_SCOPE_ADMIN };
+	snprintf(who->user, sizeof(who->user), "%s", account->name);
+	who->group_count = account->group_count < LOAM_PRINCIPAL_GROUPS_MAX
+				   ? account->group_count
+				   : LOAM_PRINCIPAL_GROUPS_MAX;
+	if (who->group_count > 0)
+		memcpy(who->groups, account->groups, who->group_count * sizeof(who->groups[0]));
+}
+
+static void credential_mac(struct loam_auth *auth, const char *user, const char *password,
+			   const char *hash, uint8_t out[LOAM_SHA256_BYTES])
+{
+	loam_auto_free char *text = loam_xasprintf("%s\n%s\n%s", user, hash, password);
+	loam_hmac_sha256(auth->key, sizeof(auth->key), text, strlen(text), out);
+	explicit_bzero(text, strlen(text));
+}
+
+static bool is_remembered(struct loam_auth *auth, const uint8_t mac[LOAM_SHA256_BYTES])
+{
+	loam_guard(&auth->lock);
+	const struct remembered *slot = &auth->remembered[mac[0]];
+	return slot->until_ms > loam_clock_ms() &&
+	       loam_equal_secret(slot->mac, mac, LOAM_SHA256_BYTES);
+}
+
+static void remember(struct loam_auth *auth, const uint8_t mac[LOAM_SHA256_BYTES])
+{
+	loam_guard(&auth->lock);
+	struct remembered *slot = &auth->remembered[mac[0]];
+	memcpy(slot->mac, mac, LOAM_SHA256_BYTES);
+	slot->until_ms = loam_clock_ms() + REMEMBERED_MS;
+}
+
+static int check_password(struct loam_auth *auth, const struct loam_accounts *accounts,
+			  const char *user, const char *password, struct loam_principal *out_who,
+			  struct loam_err *err)
+{
+	const struct loam_account *account = loam_accounts_by_name(accounts, user);
+	bool usable = account && !account->disabled;
+	uint8_t mac[LOAM_SHA256_BYTES];
+	credential_mac(auth, user, password, usable ? account->hash : "", mac);
+	if (!usable || !is_remembered(auth, mac)) {
+		int rc = loam_password_check(password, usable ? account->hash : NULL, err);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			return wrong(err);
+		remember(auth, mac);
+	}
+	fill_principal(out_who, account);
+	return 0;
+}
+
+/* user "" or any word: the name beside a token does not matter, unless it is another account's. */
+static int check_token(const struct loam_accounts *accounts, const char *user, const char *text,
+		       struct loam_principal *out_who, struct loam_err *err)
+{
+	if (!loam_token_is_plausible(text))
+		return wrong(err);
+	char hash[LOAM_SHA256_HEX + 1];
+	loam_token_hash(text, hash);
+	const struct loam_token *token = loam_accounts_token(accounts, hash);
+	if (!token || (token->expires != 0 && token->expires <= time(NULL)))
+		return wrong(err);
+	const struct loam_account *account = loam_accounts_by_name(accounts, token->user);
+	if (!account || account->disabled)
+		return wrong(err);
+	if (strcmp(user, token->user) != 0 && loam_accounts_by_name(accounts, user))
+		return wrong(err);
+	fill_principal(out_who, account);
+	out_who->kind = LOAM_TOKEN;
+	out_who->scope = token->scope;
+	snprintf(out_who->only_repo, sizeof(out_who->only_repo), "%s", token->repo);
+	snprintf(out_who->token_id, sizeof(out_who->token_id), "%s", token->id);
+	return 0;
+}
+
+/* A token may come as password, or as user name with an empty or "x-oauth-basic" password. */
+static int check_basic(struct loam_auth *auth, const struct loam_accounts *accounts,
+		       const char *user, const char *password, struct loam_principal *out_who,
+		       struct loam_err *err)
+{
+	if (strncmp(user, "hf_", 3) == 0 &&
+	    (password[0] == '\0' || strcmp(password, "x-oauth-basic") == 0))
+		return check_token(accounts, "", user, out_who, err);
+	if (loam_token_is_plausible(password))
+		return check_token(accounts, user, password, out_who, err);
+	return check_password(auth, accounts, user, password, out_who, err);
+}
+
+struct credentials {
+	bool bearer;
+	char text[CREDENTIAL_BYTES_MAX]; /* user NUL, or the token */
+	const char *password;
+};
+
+static bool parse_basic(const char *value, struct credentials *out)
+{
+	size_t bytes = sizeof(out->text) - 1;
+	if (strlen(value) > 2 * sizeof(out->text) ||
+	    !loam_base64_decode(value, strlen(value), (uint8_t *)out->text, &bytes))
+		return false;
+	out->text[bytes] = '\0';
+	char *colon = strchr(out->text, ':');
+	if (!colon || strlen(out->text) != bytes)
+		return false;
+	*colon = '\0';
+	out->password = colon + 1;
+	return true;
+}
+
+static bool parse_header(const char *header, struct credentials *out)
+{
+	if (strncasecmp(header, "Basic ", 6) == 0)
+		return parse_basic(header + 6, out);
+	if (strncasecmp(header, "Bearer ", 7) != 0 || strlen(header + 7) >= sizeof(out->text))
+		return false;
+	out->bearer = true;
+	snprintf(out->text, sizeof(out->text), "%s", header + 7);
+	return true;
+}
+
+static int check_credentials(struct loam_auth *auth, const struct credentials *given,
+			     struct loam_principal *out_who, struct loam_err *err)
+{
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	if (rc < 0)
+		return rc;
+	rc = given->bearer
+		     ? check_token(accounts, "", given->text, out_who, err)
+		     : check_basic(auth, accounts, given->text, given->password, out_who, err);
+	loam_account_store_put(auth->accounts, accounts);
+	return rc;
+}
+
+int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
+		     struct loam_principal *out_who, struct loam_err *err)
+{
+	if (!header) {
+		*out_who = (struct loam_principal){ .kind = LOAM_ANONYMOUS };
+		return 0;
+	}
+	struct credentials given = { 0 };
+	bool parsed = parse_header(header, &given);
+	const char *account = !parsed || given.bearer ? "" : given.text;
+	int rc = loam_guess_check(auth->guess, peer, account, err);
+	if (rc == 0)
+		rc = parsed ? check_credentials(auth, &given, out_who, err) : wrong(err);
+	if (rc == -LOAM_E_UNAUTHENTICATED)
+		loam_guess_failed(auth->guess, peer, account);
+	else if (rc == 0)
+		loam_guess_succeeded(auth->guess, peer, account);
+	explicit_bzero(&given, sizeof(given));
+	return rc;
+}
+
+int loam_auth_user(struct loam_auth *auth, const char *user, struct loam_principal *out_who,
+		   struct loam_err *err)
+{
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_account *account = loam_accounts_by_name(accounts, user);
+	if (account && !account->disabled)
+		fill_principal(out_who, account);
+	else
+		rc = loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account is gone or disabled");
+	loam_account_store_put(auth->accounts, accounts);
+	return rc;
+}
