@@ -178,6 +178,21 @@ static int check_password(struct loam_auth *auth, const struct loam_accounts *ac
 	return 0;
 }
 
+static void fill_from_token(struct loam_principal *who, const struct loam_account *account,
+			    const struct loam_token *token)
+{
+	fill_principal(who, account);
+	who->kind = LOAM_TOKEN;
+	who->scope = token->scope;
+	snprintf(who->only_repo, sizeof(who->only_repo), "%s", token->repo);
+	snprintf(who->token_id, sizeof(who->token_id), "%s", token->id);
+}
+
+static bool is_expired(const struct loam_token *token)
+{
+	return token->expires != 0 && token->expires <= time(NULL);
+}
+
 /* user "" or any word: the name beside a token does not matter, unless it is another account's. */
 static int check_token(const struct loam_accounts *accounts, const char *user, const char *text,
 		       struct loam_principal *out_who, struct loam_err *err)
@@ -187,18 +202,14 @@ static int check_token(const struct loam_accounts *accounts, const char *user, c
 	char hash[LOAM_SHA256_HEX + 1];
 	loam_token_hash(text, hash);
 	const struct loam_token *token = loam_accounts_token(accounts, hash);
-	if (!token || (token->expires != 0 && token->expires <= time(NULL)))
+	if (!token || is_expired(token))
 		return wrong(err);
 	const struct loam_account *account = loam_accounts_by_name(accounts, token->user);
 	if (!account || account->disabled)
 		return wrong(err);
 	if (strcmp(user, token->user) != 0 && loam_accounts_by_name(accounts, user))
 		return wrong(err);
-	fill_principal(out_who, account);
-	out_who->kind = LOAM_TOKEN;
-	out_who->scope = token->scope;
-	snprintf(out_who->only_repo, sizeof(out_who->only_repo), "%s", token->repo);
-	snprintf(out_who->token_id, sizeof(out_who->token_id), "%s", token->id);
+	fill_from_token(out_who, account, token);
 	return 0;
 }
 
@@ -282,18 +293,33 @@ int loam_auth_header(struct loam_auth *auth, const char *header, const char *pee
 	return rc;
 }
 
-int loam_auth_user(struct loam_auth *auth, const char *user, struct loam_principal *out_who,
-		   struct loam_err *err)
+/* By its id; NULL when it is gone, expired or another user's. */
+static const struct loam_token *find_token(const struct loam_accounts *accounts, const char *user,
+					   const char *token_id)
+{
+	struct loam_token_row *row, *next;
+	HASH_ITER (by_hash, accounts->tokens, row, next) {
+		if (strcmp(row->token.id, token_id) == 0 && strcmp(row->token.user, user) == 0)
+			return is_expired(&row->token) ? NULL : &row->token;
+	}
+	return NULL;
+}
+
+int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
+		   struct loam_principal *out_who, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
 	if (rc < 0)
 		return rc;
 	const struct loam_account *account = loam_accounts_by_name(accounts, user);
-	if (account && !account->disabled)
-		fill_principal(out_who, account);
+	const struct loam_token *token = token_id[0] ? find_token(accounts, user, token_id) : NULL;
+	if (!account || account->disabled || (token_id[0] && !token))
+		rc = loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account or token is gone");
+	else if (token)
+		fill_from_token(out_who, account, token);
 	else
-		rc = loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account is gone or disabled");
+		fill_principal(out_who, account);
 	loam_account_store_put(auth->accounts, accounts);
 	return rc;
 }

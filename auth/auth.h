@@ -73,8 +73,9 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
  * peer: address for the slow-down against guessing. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err);
-/* The principal of a user as of now, for links and hooks. UNAUTHENTICATED when gone or disabled. */
-int loam_auth_user(struct loam_auth *auth, const char *user, struct loam_principal *out_who,
-		   struct loam_err *err);
+/* The principal of a user as of now, for links and hooks; token_id "" or the token whose scope cuts the
+ * rights. UNAUTHENTICATED when the user is gone or disabled, or the token gone or expired. */
+int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
+		   struct loam_principal *out_who, struct loam_err *err);
 
 #endif
