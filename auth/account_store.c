@@ -385,7 +385,7 @@ static int check_new(struct loam_account_store *store, const struct loam_new_use
 int loam_account_store_add_user(struct loam_account_store *store, const struct loam_new_user *user,
 				uint32_t *out_uid, struct loam_err *err)
 {
-	uint32_t uid, gid;
+	uint32_t uid = 0, gid = 0;
 	uint64_t home_ino;
 	int rc = check_new(store, user, err);
 	if (rc == 0)
