@@ -314,7 +314,7 @@ int loam_tree_open(struct loam_volume *volume, const char *root, bool make,
 	size_t bytes = strlen(root);
 	while (bytes > 0 && root[bytes - 1] == '/')
 		bytes--;
-	if (bytes > 0 && (root[0] != '/' || bytes > LOAM_PATH_BYTES_MAX / 2))
+	if (bytes > 0 && (root[0] != '/' || bytes >= sizeof(out_tree->root)))
 		return loam_fail(err, LOAM_E_INVALID, "tree.root '%s' is not an absolute path",
 				 root);
 	struct loam_tree tree = { .volume = volume };

@@ -17,7 +17,7 @@
 
 struct loam_tree {
 	struct loam_volume *volume;
-	char root[LOAM_PATH_BYTES_MAX]; /* "" for "/", else "/dir" */
+	char root[LOAM_PATH_BYTES_MAX / 2]; /* "" for "/", else "/dir" */
 };
 
 enum loam_kind { LOAM_KIND_MODELS, LOAM_KIND_DATASETS, LOAM_KIND_CODE };
