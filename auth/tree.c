@@ -163,8 +163,8 @@ int loam_repo_parse(const char *text, struct loam_repo *out_repo, struct loam_er
 			"some namespaces are reserved",
 			bare);
 	out_repo->kind = (enum loam_kind)kind;
-	snprintf(out_repo->ns, sizeof(out_repo->ns), "%s", parts[first]);
-	snprintf(out_repo->name, sizeof(out_repo->name), "%s", parts[first + 1]);
+	memcpy(out_repo->ns, parts[first], sizeof(out_repo->ns));
+	memcpy(out_repo->name, parts[first + 1], sizeof(out_repo->name));
 	return 0;
 }
 
@@ -175,9 +175,10 @@ void loam_repo_text(const struct loam_repo *repo, char out[LOAM_REPO_TEXT_BYTES]
 }
 
 /* Joins root and what follows. loam_tree_open keeps roots short enough for every path below. */
-static void join(char *out, const char *root, const char *middle, const char *last)
+static void join(char *out, const char *root, const char *middle, const char *last,
+		 const char *suffix)
 {
-	int length = snprintf(out, LOAM_PATH_BYTES_MAX, "%s%s%s", root, middle, last);
+	int length = snprintf(out, LOAM_PATH_BYTES_MAX, "%s%s%s%s", root, middle, last, suffix);
 	loam_assert(length >= 0 && length < LOAM_PATH_BYTES_MAX);
 }
 
@@ -185,32 +186,31 @@ void loam_tree_gate_path(const struct loam_tree *tree, const struct loam_repo *r
 {
 	char text[LOAM_REPO_TEXT_BYTES];
 	loam_repo_text(repo, text);
-	join(out, tree->root, "/", text);
+	join(out, tree->root, "/", text, "");
 }
 
 void loam_tree_links_path(const struct loam_tree *tree, const struct loam_repo *repo, char *out)
 {
-	char text[LOAM_REPO_TEXT_BYTES + 4];
+	char text[LOAM_REPO_TEXT_BYTES];
 	loam_repo_text(repo, text);
-	strncat(text, "/lfs", sizeof(text) - strlen(text) - 1);
-	join(out, tree->root, "/.loam/repos/", text);
+	join(out, tree->root, "/.loam/repos/", text, "/lfs");
 }
 
 void loam_tree_pool_path(const struct loam_tree *tree, const char *oid, char *out)
 {
 	char place[LOAM_REPO_TEXT_BYTES];
 	snprintf(place, sizeof(place), "%.2s/%.2s/%.64s", oid, oid + 2, oid);
-	join(out, tree->root, "/.loam/lfs/objects/", place);
+	join(out, tree->root, "/.loam/lfs/objects/", place, "");
 }
 
 void loam_tree_state_path(const struct loam_tree *tree, const char *rest, char *out)
 {
-	join(out, tree->root, "/.loam/", rest);
+	join(out, tree->root, "/.loam/", rest, "");
 }
 
 void loam_tree_user_path(const struct loam_tree *tree, const char *user, char *out)
 {
-	join(out, tree->root, "/users/", user);
+	join(out, tree->root, "/users/", user, "");
 }
 
 /* ---- opening ----------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ static int ensure_place(const struct loam_tree *tree, const struct place *place,
 			struct loam_err *err)
 {
 	char path[LOAM_PATH_BYTES_MAX];
-	join(path, tree->root, place->path, "");
+	join(path, tree->root, place->path, "", "");
 	uint64_t ino;
 	struct loam_attr attr;
 	int rc = loam_files_lookup(tree->volume, path, &ino, &attr, err);
