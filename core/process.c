@@ -347,9 +347,14 @@ static int run_started(struct feed *feed, const char *name, uint64_t timeout_ms,
 	int rc = exchange(feed, deadline, err);
 	if (rc == 0) {
 		uint64_t left = (uint64_t)loam_deadline_left_ms(deadline);
-		rc = loam_process_wait(&feed->process, left, &status, err);
-		if (rc == 0)
+		if (wait_end(feed->process.pid, left) == 0)
 			rc = loam_fail(err, LOAM_E_UNAVAILABLE, "it did not end in time");
+	}
+	if (rc == 0) {
+		/* What the child left running in its group ends with it. */
+		if (feed->process.new_group)
+			kill(-feed->process.pid, SIGKILL);
+		rc = reap(&feed->process, &status, err);
 	}
 	loam_process_stop(&feed->process, rc < 0 ? KILL_GRACE_MS : 0);
 	if (rc < 0)
