@@ -238,6 +238,10 @@ static void numbers_reach_their_ends_exactly(void **state)
 	assert_true(value == UINT64_MAX);
 	assert_int_equal(loam_parse_u64("18446744073709551616", 0, UINT64_MAX, &value, &err),
 			 -LOAM_E_INVALID);
+	loam_err_clear(&err);
+	/* Would wrap around to 4. */
+	assert_int_equal(loam_parse_u64("18446744073709551620", 0, UINT64_MAX, &value, &err),
+			 -LOAM_E_INVALID);
 	assert_true(value == UINT64_MAX);
 }
 

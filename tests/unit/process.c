@@ -133,7 +133,7 @@ static void stopping_a_group_reaches_the_grandchildren(void **state)
 	struct loam_err err = { 0 };
 	int ends[2];
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	struct loam_process_spec spec = shell(SH("(trap '' TERM; sleep 60) & echo x; wait"));
+	struct loam_process_spec spec = shell(SH("(trap '' TERM; echo x; sleep 60) & wait"));
 	spec.stdout_fd = ends[1];
 	spec.new_group = true;
 	struct loam_process process;
