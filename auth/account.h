@@ -1,8 +1,8 @@
 /*
  * Accounts as they stand in passwd, group and shadow: one parsed snapshot.
  *
- * A damaged line denies its own account and no other: wrong field count, CR, uid or gid 0, a number that
- * an earlier line has, a name that breaks the rules. Each is kept as a finding for fsck.
+ * A damaged line denies its own account and no other: wrong field count, CR, uid or gid 0, a number
+ * that an earlier line has, a name that breaks the rules. Each is kept as a finding for fsck.
  * Owner: a snapshot is immutable once parsed; threads share it.
  */
 #ifndef LOAM_AUTH_ACCOUNT_H
@@ -18,9 +18,9 @@ struct loam_account {
 	char name[LOAM_USER_NAME_BYTES_MAX + 1];
 	uint32_t uid, gid;
 	char home[LOAM_PATH_BYTES_MAX];
-	char hash[384];	   /* "" without a line in shadow; "!" no password */
-	bool disabled;	   /* shadow's expiry lies in the past */
-	uint32_t *groups;  /* supplementary */
+	char hash[384];	  /* "" without a line in shadow; "!" no password */
+	bool disabled;	  /* shadow's expiry lies in the past */
+	uint32_t *groups; /* supplementary */
 	size_t group_count;
 	UT_hash_handle by_name, by_uid;
 };

@@ -1,10 +1,9 @@
 /*
  * The account files on the volume: read with a short cache, changed by compare-and-replace.
  *
- * Files: /.loam/etc/passwd group shadow tokens, and `next`, the next number to give (one counter for uid
- * and gid, never going back).
- * Threads: any. A change made anywhere is seen within LOAM_ACCOUNTS_LIFE_MS.
- * Durable: a changing call returns behind the metadata barrier.
+ * Files: /.loam/etc/passwd group shadow tokens, and `next`, the next number to give (one counter
+ * for uid and gid, never going back). Threads: any. A change made anywhere is seen within
+ * LOAM_ACCOUNTS_LIFE_MS. Durable: a changing call returns behind the metadata barrier.
  */
 #ifndef LOAM_AUTH_ACCOUNT_STORE_H
 #define LOAM_AUTH_ACCOUNT_STORE_H
@@ -22,13 +21,12 @@ void loam_account_store_close(struct loam_account_store *store);
 /* A counted snapshot, at most LOAM_ACCOUNTS_LIFE_MS old; put() releases it. fresh: read now. */
 int loam_account_store_get(struct loam_account_store *store, bool fresh,
 			   const struct loam_accounts **out_accounts, struct loam_err *err);
-void loam_account_store_put(struct loam_account_store *store,
-			    const struct loam_accounts *accounts);
+void loam_account_store_put(struct loam_account_store *store, const struct loam_accounts *accounts);
 
 struct loam_new_user {
 	const char *name;
-	uint32_t uid;	    /* 0: the host's user of that name when at or above 1000, else the next */
-	uint32_t host_uid;  /* 0: the host has no such user; used when uid is 0 */
+	uint32_t uid; /* 0: the host's user of that name when at or above 1000, else the next */
+	uint32_t host_uid; /* 0: the host has no such user; used when uid is 0 */
 	uint32_t host_gid;
 };
 /* EXISTS for a name or number in use. Makes the home, 0700. */
@@ -42,8 +40,8 @@ int loam_account_store_set_disabled(struct loam_account_store *store, const char
 /* Removes the lines and tokens, and renames the home to .removed-NAME-UID, 0700 root. */
 int loam_account_store_remove_user(struct loam_account_store *store, const char *name,
 				   struct loam_err *err);
-int loam_account_store_add_token(struct loam_account_store *store,
-				 const struct loam_token *token, struct loam_err *err);
+int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,
+				 struct loam_err *err);
 /* NOT_FOUND for an unknown id, or one of another user. */
 int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
 				    const char *id, struct loam_err *err);

@@ -1,8 +1,8 @@
 /*
  * Who is asking, what may they do: the one decision of every door.
  *
- * auth_check reads the gate (the repository's top directory and its ACL) and nothing else. Its inner
- * part, loam_auth_decide, is pure.
+ * auth_check reads the gate (the repository's top directory and its ACL) and nothing else. Its
+ * inner part, loam_auth_decide, is pure.
  *
  * Threads: any. Source: design.md §2.2, reliability.md §3 rules 1–5 and 10.
  */
@@ -15,10 +15,10 @@
 
 enum loam_principal_kind {
 	LOAM_ANONYMOUS,
-	LOAM_USER,	/* proven by password */
-	LOAM_TOKEN,	/* a user's token: rights cut by scope and repository */
-	LOAM_LINK,	/* a presigned link, carrying its user */
-	LOAM_ADMIN	/* holds the volume's credentials: the command line */
+	LOAM_USER,  /* proven by password */
+	LOAM_TOKEN, /* a user's token: rights cut by scope and repository */
+	LOAM_LINK,  /* a presigned link, carrying its user */
+	LOAM_ADMIN  /* holds the volume's credentials: the command line */
 };
 enum loam_scope { LOAM_SCOPE_READ = 1, LOAM_SCOPE_WRITE = 2, LOAM_SCOPE_ADMIN = 4 };
 
@@ -28,9 +28,9 @@ struct loam_principal {
 	uint32_t uid, gid;
 	uint32_t groups[LOAM_PRINCIPAL_GROUPS_MAX];
 	size_t group_count;
-	unsigned scope;		/* enum loam_scope bits */
+	unsigned scope;			      /* enum loam_scope bits */
 	char only_repo[LOAM_REPO_TEXT_BYTES]; /* "" any */
-	char token_id[24];	/* "" when no token */
+	char token_id[24];		      /* "" when no token */
 };
 
 enum loam_want { LOAM_WANT_READ = 1, LOAM_WANT_WRITE = 2, LOAM_WANT_ADMIN = 3 };
@@ -39,10 +39,10 @@ enum loam_want { LOAM_WANT_READ = 1, LOAM_WANT_WRITE = 2, LOAM_WANT_ADMIN = 3 };
 struct loam_gate {
 	uint64_t ino;
 	struct loam_attr attr;
-	struct loam_acl acl;		 /* empty when the gate has none */
-	bool anonymous_read;		 /* trusted.loam.anonymous = read */
-	uint32_t owner_uid, owner_gid;	 /* of the namespace; one of them, the other UINT32_MAX */
-	uint32_t *admins;		 /* trusted.loam.admins: uids */
+	struct loam_acl acl;	       /* empty when the gate has none */
+	bool anonymous_read;	       /* trusted.loam.anonymous = read */
+	uint32_t owner_uid, owner_gid; /* of the namespace; one of them, the other UINT32_MAX */
+	uint32_t *admins;	       /* trusted.loam.admins: uids */
 	size_t admin_count;
 };
 void loam_gate_release(struct loam_gate *gate);
@@ -54,16 +54,15 @@ bool loam_auth_decide(const struct loam_principal *who, const struct loam_gate *
 
 struct loam_auth;
 struct loam_account_store;
-int loam_auth_open(const struct loam_tree *tree, struct loam_auth **out_auth,
-		   struct loam_err *err);
+int loam_auth_open(const struct loam_tree *tree, struct loam_auth **out_auth, struct loam_err *err);
 void loam_auth_close(struct loam_auth *auth);
 const struct loam_tree *loam_auth_tree(const struct loam_auth *auth);
 struct loam_account_store *loam_auth_accounts(struct loam_auth *auth);
 
 /*
  * May who do want on repo? 0 yes. Else the code that the door answers with: UNAUTHENTICATED for
- * anonymous callers (absent and hidden alike), NOT_FOUND for accounts that may not read (absent alike),
- * DENIED for those who may read but not do this. out_gate may be NULL.
+ * anonymous callers (absent and hidden alike), NOT_FOUND for accounts that may not read (absent
+ * alike), DENIED for those who may read but not do this. out_gate may be NULL.
  */
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 		    const struct loam_repo *repo, enum loam_want want, struct loam_gate *out_gate,
@@ -73,8 +72,8 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
  * peer: address for the slow-down against guessing. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err);
-/* The principal of a user as of now, for links and hooks; token_id "" or the token whose scope cuts the
- * rights. UNAUTHENTICATED when the user is gone or disabled, or the token gone or expired. */
+/* The principal of a user as of now, for links and hooks; token_id "" or the token whose scope cuts
+ * the rights. UNAUTHENTICATED when the user is gone or disabled, or the token gone or expired. */
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err);
 

@@ -1,6 +1,7 @@
 /*
  * Lines of fields joined by ':', as passwd, group, shadow and tokens have them, and files of such
- * lines edited by the name in their first field. Lines that are not understood are kept as they are.
+ * lines edited by the name in their first field. Lines that are not understood are kept as they
+ * are.
  */
 #ifndef LOAM_AUTH_FIELDS_H
 #define LOAM_AUTH_FIELDS_H
@@ -11,8 +12,8 @@
 
 #include <stdbool.h>
 
-/* Copies the line (without its newline) and points fields into the copy. Exactly count fields, no NUL,
- * CR or other control byte, at most LOAM_ACCOUNT_LINE_BYTES_MAX - 1 bytes; else INVALID. */
+/* Copies the line (without its newline) and points fields into the copy. Exactly count fields, no
+ * NUL, CR or other control byte, at most LOAM_ACCOUNT_LINE_BYTES_MAX - 1 bytes; else INVALID. */
 int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
 		      char **fields, size_t count, struct loam_err *err);
 /* false when it does not fit. */
@@ -23,8 +24,8 @@ bool loam_fields_may_hold(const char *text);
 /* Walks lines: *rest starts as the text; false at its end. A missing last newline is fine. */
 bool loam_lines_next(const char **rest, const char *end, const char **out_line,
 		     size_t *out_line_bytes);
-/* Replaces the lines whose first field is name by line (with newline; NULL: removes them), appends it
- * when there was none. *out_had says whether there was one. */
+/* Replaces the lines whose first field is name by line (with newline; NULL: removes them), appends
+ * it when there was none. *out_had says whether there was one. */
 int loam_lines_set(const struct loam_buf *text, const char *name, const char *line,
 		   struct loam_buf *out, bool *out_had, struct loam_err *err);
 

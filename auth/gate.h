@@ -11,10 +11,10 @@
 #define LOAM_XATTR_OWNER     "trusted.loam.owner"
 #define LOAM_XATTR_ADMINS    "trusted.loam.admins"
 #define LOAM_XATTR_ANONYMOUS "trusted.loam.anonymous"
-#define LOAM_XATTR_GIT	     "trusted.loam.git" /* path of a bare repository served by others */
-#define LOAM_XATTR_COMMIT    "user.loam.commit" /* what the tree shows: 40 or 64 hex digits */
+#define LOAM_XATTR_GIT	     "trusted.loam.git"	   /* path of a bare repository served by others */
+#define LOAM_XATTR_COMMIT    "user.loam.commit"	   /* what the tree shows: 40 or 64 hex digits */
 #define LOAM_XATTR_BRANCH    "trusted.loam.branch" /* HEAD's branch as last published */
-#define LOAM_XATTR_OID	     "user.loam.oid"	/* on pool files and their clones */
+#define LOAM_XATTR_OID	     "user.loam.oid"	   /* on pool files and their clones */
 
 /* "u:UID" or "g:GID"; the other number becomes UINT32_MAX. CORRUPT for anything else. */
 int loam_gate_owner_parse(const char *text, uint32_t *out_uid, uint32_t *out_gid,

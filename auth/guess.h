@@ -1,6 +1,6 @@
 /*
- * Slow-down against guessing: five wrong tries a minute for one address and account, then a wait that
- * doubles with every further one, up to 15 minutes. Source: reliability.md §3 rule 12.
+ * Slow-down against guessing: five wrong tries a minute for one address and account, then a wait
+ * that doubles with every further one, up to 15 minutes. Source: reliability.md §3 rule 12.
  */
 #ifndef LOAM_AUTH_GUESS_H
 #define LOAM_AUTH_GUESS_H

@@ -15,8 +15,8 @@
 int loam_password_hash(const char *password, char out[LOAM_PASSWORD_HASH_BYTES],
 		       struct loam_err *err);
 /*
- * 1 right, 0 wrong. hash NULL, locked ("!…", "*") or of another scheme or cost than ours: the same work
- * is done on a hash of our own and the answer is 0, so that time does not tell users apart.
+ * 1 right, 0 wrong. hash NULL, locked ("!…", "*") or of another scheme or cost than ours: the same
+ * work is done on a hash of our own and the answer is 0, so that time does not tell users apart.
  * BUSY when 16 wait already.
  */
 int loam_password_check(const char *password, const char *hash, struct loam_err *err);

@@ -16,9 +16,9 @@ int loam_visibility_parse(const char *text, enum loam_visibility *out, struct lo
 enum loam_visibility loam_gate_visibility(const struct loam_gate *gate);
 
 /*
- * Makes the namespace (owned by owner_uid) where it is missing, the gate, and the place of LFS links.
- * EXISTS when the repository is there, also in another case of letters; DENIED when the namespace
- * belongs to somebody else than owner_uid.
+ * Makes the namespace (owned by owner_uid) where it is missing, the gate, and the place of LFS
+ * links. EXISTS when the repository is there, also in another case of letters; DENIED when the
+ * namespace belongs to somebody else than owner_uid.
  */
 int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo,
 		      uint32_t owner_uid, enum loam_visibility visibility, uint64_t *out_gate_ino,

@@ -1,10 +1,11 @@
 /*
- * Access tokens: "hf_", 43 base62 characters (256 bits), 6 base62 digits of their CRC-32. Hub clients
- * refuse another prefix. Shown once; the volume holds SHA-256 only.
+ * Access tokens: "hf_", 43 base62 characters (256 bits), 6 base62 digits of their CRC-32. Hub
+ * clients refuse another prefix. Shown once; the volume holds SHA-256 only.
  *
  * Shape of a line in /.loam/etc/tokens, fields joined by ':':
  *   id user sha256-hex scopes created expires repository label
- * scopes: letters of r, w, a. Times: unix seconds, expires 0 never. repository: models/ns/name or empty.
+ * scopes: letters of r, w, a. Times: unix seconds, expires 0 never. repository: models/ns/name or
+ * empty.
  */
 #ifndef LOAM_AUTH_TOKEN_H
 #define LOAM_AUTH_TOKEN_H

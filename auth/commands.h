@@ -1,0 +1,13 @@
+/*
+ * The commands of auth/, for the table in server/main.c.
+ */
+#ifndef LOAM_AUTH_COMMANDS_H
+#define LOAM_AUTH_COMMANDS_H
+
+#include "core/cmd.h"
+
+extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_user_list,
+	loam_cmd_user_disable, loam_cmd_user_enable, loam_cmd_user_del, loam_cmd_user_password,
+	loam_cmd_user_token, loam_cmd_grant, loam_cmd_revoke;
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * Opening everything a command needs, in order (auth/instance.h).
+ */
+#include "auth/instance.h"
+
+static int open_volume(struct loam_instance *instance, const struct loam_instance_options *options,
+		       struct loam_err *err)
+{
+	const char *url = NULL;
+	int rc = loam_config_meta(instance->config, options->meta_url, &url, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_config *config = instance->config;
+	struct loam_volume_options volume = {
+		.meta = { .session = options->session, .mount_point = "serve" },
+		.data = { .cache_dir = options->cache ? config->cache_dir : NULL,
+			  .cache_bytes = config->cache_size_mib << 20 },
+	};
+	return loam_volume_open(url, &volume, &instance->volume, err);
+}
+
+int loam_instance_open(const struct loam_instance_options *options,
+		       struct loam_instance **out_instance, struct loam_err *err)
+{
+	loam_auto_instance struct loam_instance *instance = loam_xnew(struct loam_instance);
+	int rc = loam_config_load(NULL, &instance->config, err);
+	if (rc < 0)
+		return rc;
+	rc = open_volume(instance, options, err);
+	if (rc < 0)
+		return rc;
+	rc = loam_tree_open(instance->volume, instance->config->tree_root, true, &instance->tree,
+			    err);
+	if (rc < 0)
+		return rc;
+	rc = loam_auth_open(&instance->tree, &instance->auth, err);
+	if (rc < 0)
+		return rc;
+	*out_instance = loam_steal(&instance);
+	return 0;
+}
+
+void loam_instance_close(struct loam_instance *instance)
+{
+	if (!instance)
+		return;
+	loam_auth_close(instance->auth);
+	loam_volume_close(instance->volume);
+	loam_config_free(instance->config);
+	free(instance);
+}
+
+int loam_instance_uid(struct loam_instance *instance, const char *user, uint32_t *out_uid,
+		      struct loam_err *err)
+{
+	struct loam_account_store *store = loam_auth_accounts(instance->auth);
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(store, true, &accounts, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_account *account = loam_accounts_by_name(accounts, user);
+	if (account)
+		*out_uid = account->uid;
+	else
+		rc = loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s' (loam user add %s)", user,
+			       user);
+	loam_account_store_put(store, accounts);
+	return rc;
+}

@@ -1,0 +1,37 @@
+/*
+ * What a command or server works on: configuration, volume, Loam's tree on it and its accounts,
+ * opened together and closed in the right order.
+ */
+#ifndef LOAM_AUTH_INSTANCE_H
+#define LOAM_AUTH_INSTANCE_H
+
+#include "auth/account_store.h"
+#include "auth/auth.h"
+#include "core/auto.h"
+#include "core/config.h"
+
+struct loam_instance {
+	struct loam_config *config;
+	struct loam_volume *volume;
+	struct loam_tree tree;
+	struct loam_auth *auth;
+};
+
+struct loam_instance_options {
+	const char *meta_url; /* --meta, or NULL: LOAM_META, then the configuration */
+	bool session;	      /* announce a session (serve) */
+	bool cache;	      /* use the node cache of the configuration */
+};
+
+/* The tree is made where it is missing. */
+int loam_instance_open(const struct loam_instance_options *options,
+		       struct loam_instance **out_instance, struct loam_err *err);
+void loam_instance_close(struct loam_instance *instance);
+LOAM_DEFINE_AUTO(loam_auto_instance, struct loam_instance, loam_instance_close)
+#define loam_auto_instance __attribute__((cleanup(loam_auto_instance_)))
+
+/* uid of a user; NOT_FOUND when there is none. */
+int loam_instance_uid(struct loam_instance *instance, const char *user, uint32_t *out_uid,
+		      struct loam_err *err);
+
+#endif
