@@ -1,9 +1,9 @@
 /*
- * Paths and whole files of a volume for the service's own use (accounts, staging, links): as uid 0 by
- * default, without following a symlink anywhere.
+ * Paths and whole files of a volume for the service's own use (accounts, staging, links): as uid 0
+ * by default, without following a symlink anywhere.
  *
- * Paths are absolute in the volume ("/.loam/etc/passwd"); callers prefix tree.root themselves through
- * auth/tree.h.
+ * Paths are absolute in the volume ("/.loam/etc/passwd"); callers prefix tree.root themselves
+ * through auth/tree.h.
  */
 #ifndef LOAM_FS_FILES_H
 #define LOAM_FS_FILES_H
@@ -18,8 +18,7 @@ int loam_files_parent(struct loam_volume *volume, const char *path, uint64_t *ou
 		      struct loam_name *out_name, struct loam_err *err);
 /* Makes what is missing, owned by uid:gid with mode; what is there must be a directory. */
 int loam_files_mkdirs(struct loam_volume *volume, const char *path, uint32_t uid, uint32_t gid,
-		      uint16_t mode, uint8_t attr_flags, uint64_t *out_ino,
-		      struct loam_err *err);
+		      uint16_t mode, uint8_t attr_flags, uint64_t *out_ino, struct loam_err *err);
 /* The whole file, at most out's limit. INVALID when it is not a regular file. */
 int loam_files_read(struct loam_volume *volume, const char *path, struct loam_buf *out,
 		    struct loam_err *err);
@@ -29,8 +28,8 @@ int loam_files_read_ino(struct loam_volume *volume, uint64_t ino, struct loam_bu
 int loam_files_write(struct loam_volume *volume, const char *path, uint32_t uid, uint32_t gid,
 		     uint16_t mode, const void *data, size_t data_bytes, struct loam_err *err);
 /*
- * The same, but only when the path still names expected_ino (0: nothing): CONFLICT when somebody else
- * was faster. What read-change-write of account files stands on.
+ * The same, but only when the path still names expected_ino (0: nothing): CONFLICT when somebody
+ * else was faster. What read-change-write of account files stands on.
  */
 int loam_files_replace(struct loam_volume *volume, const char *path, uint64_t expected_ino,
 		       uint32_t uid, uint32_t gid, uint16_t mode, const void *data,

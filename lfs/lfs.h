@@ -1,9 +1,9 @@
 /*
  * LFS objects of a volume: the pool, which repository holds what, and the doors to them.
  *
- * A pool file (.loam/lfs/objects/aa/bb/OID, 0400, service) holds an object's bytes once. A repository
- * holds an object exactly when the hard link .loam/repos/KIND/NS/NAME/lfs/OID exists; link count =
- * 1 + holders. Every pool file carries user.loam.oid = OID; clones inherit it.
+ * A pool file (.loam/lfs/objects/aa/bb/OID, 0400, service) holds an object's bytes once. A
+ * repository holds an object exactly when the hard link .loam/repos/KIND/NS/NAME/lfs/OID exists;
+ * link count = 1 + holders. Every pool file carries user.loam.oid = OID; clones inherit it.
  *
  * Steps 3 and 4 of a push. Source: design.md §2.5, §2.6, §2.12; protocols.md B.
  */

@@ -16,23 +16,24 @@ int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *
 void loam_publisher_close(struct loam_publisher *publisher);
 
 struct loam_published {
-	bool changed;		/* false: the tree showed this commit already */
-	char commit[65];	/* "" when the tree was emptied */
-	uint64_t files, bytes;	/* of the tree now */
+	bool changed;	       /* false: the tree showed this commit already */
+	char commit[65];       /* "" when the tree was emptied */
+	uint64_t files, bytes; /* of the tree now */
 	uint64_t changed_paths;
 	uint64_t ms;
-	struct loam_buf notes;	/* lines for the pusher: symlinks made files, submodules left out … */
+	struct loam_buf
+		notes; /* lines for the pusher: symlinks made files, submodules left out … */
 };
 void loam_published_release(struct loam_published *published);
 /*
- * Brings the gate to its branch's commit. Two at once are harmless. Errors: CONFLICT after many lost
- * races; NOT_FOUND when a pointer's object is not held (the old tree stays).
+ * Brings the gate to its branch's commit. Two at once are harmless. Errors: CONFLICT after many
+ * lost races; NOT_FOUND when a pointer's object is not held (the old tree stays).
  */
 int loam_publish(struct loam_publisher *publisher, const struct loam_repo *repo,
 		 struct loam_published *out_published, struct loam_err *err);
 
-/* The bare repository of repo below git_root, or the one that trusted.loam.git names; made when it is
- * missing (HEAD refs/heads/main). out_path holds LOAM_PATH_BYTES_MAX. */
+/* The bare repository of repo below git_root, or the one that trusted.loam.git names; made when it
+ * is missing (HEAD refs/heads/main). out_path holds LOAM_PATH_BYTES_MAX. */
 int loam_git_dir(struct loam_publisher *publisher, const struct loam_repo *repo, char *out_path,
 		 struct loam_err *err);
 

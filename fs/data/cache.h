@@ -4,12 +4,12 @@
  * Keys: slice/<id>_<size> for files that can change; content/<sha256> for files without write bits:
  * SHA-256 over volume UUID, length and the resolved piece list. Clones share one content.
  *
- * Beside each data file stands NAME.map: header, one bit and one CRC-32C per 4 MiB block. A block counts
- * only when its bit is set and its checksum agrees. Complete = all blocks checked, fdatasync, then the
- * xattr user.loam.complete and its sync; a file without that mark is checked block by block after a
- * restart. A file handed to the kernel carries user.loam.passthrough = boot id: during that boot it is
- * evicted whole by unlink only; others are evicted by punching holes under an exclusive flock.
- * A damaged or missing cache costs a fetch, never a wrong byte.
+ * Beside each data file stands NAME.map: header, one bit and one CRC-32C per 4 MiB block. A block
+ * counts only when its bit is set and its checksum agrees. Complete = all blocks checked,
+ * fdatasync, then the xattr user.loam.complete and its sync; a file without that mark is checked
+ * block by block after a restart. A file handed to the kernel carries user.loam.passthrough = boot
+ * id: during that boot it is evicted whole by unlink only; others are evicted by punching holes
+ * under an exclusive flock. A damaged or missing cache costs a fetch, never a wrong byte.
  *
  * Threads: any. The directory belongs to one node; two processes of the node may share it.
  */

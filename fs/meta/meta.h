@@ -15,8 +15,8 @@
 
 struct loam_meta;
 
-/* Who asks. check false: the kernel has checked permissions (default_permissions); sticky, immutable
- * and append rules are checked always. */
+/* Who asks. check false: the kernel has checked permissions (default_permissions); sticky,
+ * immutable and append rules are checked always. */
 struct loam_who {
 	uint32_t uid, gid;
 	const uint32_t *groups; /* supplementary, may be NULL */
@@ -31,7 +31,8 @@ struct loam_meta_options {
 	bool session;		    /* announce a session and heartbeat (mount, serve) */
 	const char *mount_point;    /* for the session record */
 	uint32_t heartbeat_seconds; /* 0: 12 */
-	uint32_t skip_dir_mtime_ms; /* a parent's times are rewritten at most this often; default 100 */
+	uint32_t skip_dir_mtime_ms; /* a parent's times are rewritten at most this often; default
+				       100 */
 	/* Removes the blocks of slices nobody names any more; NULL: leave them to gc. Called from
 	 * background threads only. */
 	void (*delete_slice)(void *arg, uint64_t id, uint32_t size);
@@ -88,8 +89,8 @@ int loam_meta_rmdir(struct loam_meta *meta, const struct loam_who *who, uint64_t
 		    struct loam_name name, struct loam_err *err);
 enum loam_rename_flags { LOAM_RENAME_NOREPLACE = 1, LOAM_RENAME_EXCHANGE = 2 };
 int loam_meta_rename(struct loam_meta *meta, const struct loam_who *who, uint64_t from_parent,
-		     struct loam_name from, uint64_t to_parent, struct loam_name to,
-		     unsigned flags, struct loam_err *err);
+		     struct loam_name from, uint64_t to_parent, struct loam_name to, unsigned flags,
+		     struct loam_err *err);
 /* Removes a tree, whatever it holds; entries that vanish meanwhile are fine. */
 int loam_meta_remove_tree(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
 			  struct loam_name name, struct loam_err *err);
@@ -129,8 +130,8 @@ struct loam_statfs {
 int loam_meta_statfs(struct loam_meta *meta, struct loam_statfs *out, struct loam_err *err);
 
 enum loam_xattr_flags { LOAM_XATTR_CREATE = 1, LOAM_XATTR_REPLACE = 2 };
-int loam_meta_getxattr(struct loam_meta *meta, uint64_t ino, const char *name,
-		       struct loam_buf *out, struct loam_err *err); /* NO_DATA when absent */
+int loam_meta_getxattr(struct loam_meta *meta, uint64_t ino, const char *name, struct loam_buf *out,
+		       struct loam_err *err); /* NO_DATA when absent */
 int loam_meta_setxattr(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
 		       const char *name, const void *value, size_t value_bytes, unsigned flags,
 		       struct loam_err *err);
@@ -146,8 +147,7 @@ int loam_meta_acl_rule(struct loam_meta *meta, uint32_t acl_id, struct loam_acl 
 int loam_meta_get_acl(struct loam_meta *meta, uint64_t ino, enum loam_acl_type type,
 		      struct loam_acl *out, struct loam_err *err); /* NO_DATA when none */
 int loam_meta_set_acl(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
-		      enum loam_acl_type type, const struct loam_acl *acl,
-		      struct loam_err *err);
+		      enum loam_acl_type type, const struct loam_acl *acl, struct loam_err *err);
 /* The id under which a rule is stored, stored now if it is new (outside any transaction). */
 int loam_meta_acl_intern(struct loam_meta *meta, const struct loam_acl *acl, uint32_t *out_id,
 			 struct loam_err *err);
@@ -178,17 +178,16 @@ int loam_meta_truncate(struct loam_meta *meta, const struct loam_who *who, uint6
 		       struct loam_err *err);
 /* mode: FALLOC_FL_* bits. */
 int loam_meta_fallocate(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
-			unsigned mode, uint64_t offset, uint64_t bytes,
-			struct loam_attr *out_attr, struct loam_err *err);
+			unsigned mode, uint64_t offset, uint64_t bytes, struct loam_attr *out_attr,
+			struct loam_err *err);
 int loam_meta_copy_range(struct loam_meta *meta, const struct loam_who *who, uint64_t from,
 			 uint64_t from_offset, uint64_t to, uint64_t to_offset, uint64_t bytes,
-			 uint64_t *out_copied, struct loam_attr *out_to_attr,
-			 struct loam_err *err);
+			 uint64_t *out_copied, struct loam_attr *out_to_attr, struct loam_err *err);
 /* A file counts as open here between these two: an unlink meanwhile sustains it. */
 void loam_meta_opened(struct loam_meta *meta, uint64_t ino);
 void loam_meta_released(struct loam_meta *meta, uint64_t ino);
-/* Replaces the records that a compaction read (the exact `old` prefix) by `replacement`; CONFLICT when
- * they changed meanwhile. */
+/* Replaces the records that a compaction read (the exact `old` prefix) by `replacement`; CONFLICT
+ * when they changed meanwhile. */
 int loam_meta_compact(struct loam_meta *meta, uint64_t ino, uint32_t chunk_index,
 		      const struct loam_slice *old, size_t old_count, size_t skipped,
 		      const struct loam_slice *replacement, struct loam_err *err);
@@ -200,8 +199,8 @@ enum loam_clone_flags {
 	LOAM_CLONE_SERVICE = 1 << 2   /* publish: owner, modes and times as given, ACLs dropped */
 };
 /*
- * Metadata copy of a file or tree (no block is read or written): name under to_parent appears at once
- * and whole, or not at all. Directories and files of the clone belong to who; files that carry
+ * Metadata copy of a file or tree (no block is read or written): name under to_parent appears at
+ * once and whole, or not at all. Directories and files of the clone belong to who; files that carry
  * user.loam.oid stay without write bits unless WRITABLE; set-id bits, ACLs of the gate, skip-trash
  * and trusted.* are not taken over for others than root. who must be able to read every child.
  * cancelled (may be NULL) is asked between batches. Errors: EXISTS, DENIED, INTERRUPTED …

@@ -4,11 +4,12 @@
  *
  * An operation first names what it will read (want); the first read sends all wanted records as one
  * pipeline. With LOAM_TXN_GUESS a record is taken from the caller's cache (what this process saw
- * last) without a trip; the commit checks it, so a wrong guess costs a trip, never a wrong result: a
- * function that fails, or commits nothing, after a guess is run again with true reads.
+ * last) without a trip; the commit checks it, so a wrong guess costs a trip, never a wrong result:
+ * a function that fails, or commits nothing, after a guess is run again with true reads.
  *
- * Records written inside the transaction are read back as written. The values that a conflict returned
- * feed the next run. At most LOAM_TXN_ATTEMPTS_MAX runs, with random growing pauses; then CONFLICT.
+ * Records written inside the transaction are read back as written. The values that a conflict
+ * returned feed the next run. At most LOAM_TXN_ATTEMPTS_MAX runs, with random growing pauses; then
+ * CONFLICT.
  *
  * Threads: one transaction on one thread; struct loam_meta is shared by all.
  */
@@ -44,8 +45,7 @@ int loam_txn_read(struct loam_txn *txn, const struct loam_record *record,
 /* A read whose later change must not fail the commit (hints, statistics). */
 int loam_txn_peek(struct loam_txn *txn, const struct loam_record *record,
 		  const struct loam_value **out, struct loam_err *err);
-int loam_txn_attr(struct loam_txn *txn, uint64_t ino, struct loam_attr *out,
-		  struct loam_err *err);
+int loam_txn_attr(struct loam_txn *txn, uint64_t ino, struct loam_attr *out, struct loam_err *err);
 int loam_txn_dentry(struct loam_txn *txn, uint64_t parent, struct loam_name name,
 		    struct loam_dentry *out, struct loam_err *err);
 /* *out_slices malloc'ed; 0 with *out_count 0 for a missing list. */

@@ -1,0 +1,11 @@
+/*
+ * The commands of server/, for the table in server/main.c.
+ */
+#ifndef LOAM_SERVER_COMMANDS_H
+#define LOAM_SERVER_COMMANDS_H
+
+#include "core/cmd.h"
+
+extern const struct loam_cmd loam_cmd_up, loam_cmd_serve;
+
+#endif
