@@ -14,6 +14,7 @@
 #include "core/limits.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct loam_embedded {
 	char dir[1024]; /* absolute */
