@@ -96,6 +96,7 @@ struct loam_web_request {
 	uint64_t body_length; /* Content-Length, or LOAM_WEB_UNKNOWN_LENGTH when chunked */
 	struct loam_buf body; /* gathered, when the handler has no sink */
 	char id[17];	      /* request id */
+	char user[40];	      /* for the log line: who was proven, "" nobody; set by the handler */
 	struct loam_web_response response;
 	void *state; /* the handler's, freed in its end() */
 	/* Header by name, NULL when absent; refused requests never have two of the framing ones. */
