@@ -2,22 +2,23 @@
  * The durability barrier (design.md §2.5; steps 3, 4 and 8 of a push): when it returns 0, every
  * commit answered before the call survives a power cut.
  *
- *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO says
- *                           that no fsync is pending (until then Redis may hold writes back in
- *                           memory; the reply to INFO is sent after they were written), then
- *                           fdatasync the files ourselves. Files are looked up after INFO.
- *   appendfsync always      elsewhere: an answered commit is durable already
- *   WAITAOF 1 0             elsewhere, Redis 7.2 and newer, behind a write on the same connection
- *   else                    UNSUPPORTED
+ *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO
+ * says that no fsync is pending (until then Redis may hold writes back in memory; the reply to INFO
+ * is sent after they were written), then fdatasync the files ourselves. Files are looked up after
+ * INFO. appendfsync always      elsewhere: an answered commit is durable already WAITAOF 1 0
+ * elsewhere, Redis 7.2 and newer, behind a write on the same connection else UNSUPPORTED
  *
  * One run serves all who wait: a call that comes while one runs waits for the next. What a local
  * server says about its files is cross-checked: they must not be shorter than it claims, else the
  * path is another one's (containers).
  *
- * Known limit: after `CONFIG SET appendonly yes` on a server with data, nothing is durable until its
- * first rewrite has ended; that time is answered with UNSUPPORTED.
+ * Known limit: after `CONFIG SET appendonly yes` on a server with data, nothing is durable until
+ * its first rewrite has ended; that time is answered with UNSUPPORTED.
  */
 #include "fs/meta/redis_engine.h"
+
+#include "core/limits.h"
+#include "core/sys.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -98,8 +99,8 @@ static int look(struct loam_redis *redis, struct persistence *out, struct loam_e
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(names) && rc == 0; i++)
 		rc = loam_resp_batch_words(&batch, err, "CONFIG", "GET", names[i], NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(LOAM_META_DEADLINE_MS),
-					 &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch,
+					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
 	if (rc < 0)
 		return rc;
 	*out = (struct persistence){ 0 };
@@ -169,9 +170,10 @@ static int sync_files(const struct persistence *now, struct loam_err *err)
 	if (rc < 0)
 		return loam_context(err, "sync %s", now->folder);
 	if (bytes < now->file_bytes)
-		return loam_fail(err, LOAM_E_UNSUPPORTED,
-				 "%s is not this server's folder: it holds less than redis has written",
-				 now->folder);
+		return loam_fail(
+			err, LOAM_E_UNSUPPORTED,
+			"%s is not this server's folder: it holds less than redis has written",
+			now->folder);
 	return 0;
 }
 
@@ -230,8 +232,9 @@ static int run(struct loam_redis *redis, struct loam_err *err)
 			break;
 		if (loam_deadline_left_ms(deadline) == 0)
 			return loam_fail(err, LOAM_E_UNAVAILABLE,
-					 now.write_failed ? "redis cannot write its append-only file"
-							  : "redis' fsync does not end");
+					 now.write_failed
+						 ? "redis cannot write its append-only file"
+						 : "redis' fsync does not end");
 		loam_clock_sleep_ms(PENDING_PAUSE_MS);
 	}
 	switch (now.way) {

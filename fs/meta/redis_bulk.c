@@ -5,8 +5,9 @@
  *   trip 1   WATCH keys of the checks, then read them; a difference ends it
  *   trip 2   MULTI, the grouped commands, the marker, EXEC
  *
- * WATCH costs the server quadratically: never over LOAM_REDIS_WATCHES_MAX keys. It fails for changes
- * beside what was checked, too (another name of a watched directory); then both trips are made again.
+ * WATCH costs the server quadratically: never over LOAM_REDIS_WATCHES_MAX keys. It fails for
+ * changes beside what was checked, too (another name of a watched directory); then both trips are
+ * made again.
  */
 #include "fs/meta/redis_engine.h"
 
@@ -115,7 +116,8 @@ static int take_results(struct loam_redis_commit *commit, const struct loam_resp
 			return loam_redis_fail(exec->items[i], err,
 					       "commit: a change was applied only in part");
 	loam_redis_plan_rewind(&commit->plan);
-	for (size_t i = 0; loam_redis_plan_next(&commit->plan, &unused, &has_result, &result); i++) {
+	for (size_t i = 0; loam_redis_plan_next(&commit->plan, &unused, &has_result, &result);
+	     i++) {
 		loam_resp_args_clear(&unused);
 		if (i >= exec->count)
 			return loam_fail(err, LOAM_E_IO, "redis: a short reply to EXEC");
@@ -143,7 +145,8 @@ static int execute(struct loam_redis *redis, struct loam_redis_conn *conn,
 	if (exec->type == LOAM_RESP_ARRAY)
 		return take_results(commit, exec, err);
 	if (exec->type == LOAM_RESP_NIL) {
-		loam_fail(err, LOAM_E_UNAVAILABLE, "others change the same directories all the time");
+		loam_fail(err, LOAM_E_UNAVAILABLE,
+			  "others change the same directories all the time");
 		return LOAM_REDIS_AGAIN;
 	}
 	const struct loam_resp_reply *why = exec; /* the first refusal says more than EXECABORT */

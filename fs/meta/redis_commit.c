@@ -4,6 +4,8 @@
  */
 #include "fs/meta/redis_engine.h"
 
+#include "core/limits.h"
+
 #include <string.h>
 
 int loam_redis_commit_differs(struct loam_redis_commit *commit, size_t index,
@@ -22,6 +24,15 @@ int loam_redis_commit_differs(struct loam_redis_commit *commit, size_t index,
 	loam_value_release(&commit->present[index]);
 	commit->present[index] = value;
 	return 0;
+}
+
+/* The caller's arrays come unset and stay so, or empty, unless a check differs. */
+static void init_differences(struct loam_redis_commit *commit)
+{
+	if (commit->present_differs)
+		memset(commit->present_differs, 0, commit->check_count * sizeof(bool));
+	if (commit->present)
+		memset(commit->present, 0, commit->check_count * sizeof(struct loam_value));
 }
 
 static void forget_differences(struct loam_redis_commit *commit)
@@ -89,22 +100,30 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 	return rc;
 }
 
+static int run(struct loam_redis *redis, struct loam_redis_commit *commit, struct loam_err *err)
+{
+	commit->deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
+	for (unsigned n = 0;; n++) {
+		int rc = attempt(redis, commit, err);
+		if (rc != LOAM_REDIS_AGAIN)
+			return rc < 0 ? loam_context(err, "redis %s", redis->url.shown) : rc;
+		if (!loam_redis_pause(n, commit->deadline))
+			return loam_context(err, "redis %s: nothing was changed", redis->url.shown);
+		loam_err_clear(err);
+	}
+}
+
 int loam_redis_commit_run(struct loam_redis *redis, struct loam_redis_commit *commit,
 			  struct loam_err *err)
 {
+	init_differences(commit);
 	int rc = loam_redis_plan_make(&commit->plan, commit->writes, commit->write_count, err);
-	if (rc < 0)
-		return rc;
-	wait_for_turns(redis, commit);
-	commit->deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
-	for (unsigned n = 0;; n++) {
-		rc = attempt(redis, commit, err);
-		if (rc != LOAM_REDIS_AGAIN)
-			return rc < 0 ? loam_context(err, "redis %s", redis->url.shown) : rc;
-		if (!loam_redis_pause(n, commit->deadline)) {
-			forget_differences(commit);
-			return loam_context(err, "redis %s: nothing was changed", redis->url.shown);
-		}
-		loam_err_clear(err);
+	if (rc == 0) {
+		wait_for_turns(redis, commit);
+		rc = run(redis, commit, err);
 	}
+	if (rc != 0)
+		forget_differences(commit);
+	loam_redis_plan_release(&commit->plan);
+	return rc;
 }

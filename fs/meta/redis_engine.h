@@ -14,12 +14,12 @@
 
 #include <stdatomic.h>
 
-#define LOAM_REDIS_REPLY_MS	10000 /* a commit without a reply for so long is looked into */
-#define LOAM_REDIS_SCRIPT_WRITES 2000 /* more go by WATCH … EXEC */
-#define LOAM_REDIS_BULK_WRITES	500   /* fewer go by the script, even with COMMIT_BULK */
-#define LOAM_REDIS_WATCHES_MAX	200
+#define LOAM_REDIS_REPLY_MS	  10000 /* a commit without a reply for so long is looked into */
+#define LOAM_REDIS_SCRIPT_WRITES  2000	/* more go by WATCH … EXEC */
+#define LOAM_REDIS_BULK_WRITES	  500	/* fewer go by the script, even with COMMIT_BULK */
+#define LOAM_REDIS_WATCHES_MAX	  200
 #define LOAM_REDIS_IDENTITY_BYTES 32
-#define LOAM_REDIS_RESULTS_KEPT	64 /* results that fit into a marker */
+#define LOAM_REDIS_RESULTS_KEPT	  64 /* results that fit into a marker */
 
 struct loam_redis_barrier {
 	pthread_mutex_t lock; /* guards the rest */
@@ -38,9 +38,10 @@ struct loam_redis {
 	char policy_note[96]; /* what could not be made sure at the start, "" when all is well */
 	bool has_scripts;
 	char commit_sha[41], lookup_sha[41];
-	_Atomic uint64_t last_number;
-	uint64_t reply_ms; /* LOAM_REDIS_REPLY_MS, less in tests */
-	pthread_mutex_t lock; /* guards the identities */
+	_Atomic uint64_t last_number; /* of markers */
+	uint64_t first_number;
+	uint64_t reply_ms;				/* LOAM_REDIS_REPLY_MS, less in tests */
+	pthread_mutex_t lock;				/* guards the identities */
 	char identity[LOAM_REDIS_IDENTITY_BYTES];	/* "7", or "p<random>" without a session */
 	char first_identity[LOAM_REDIS_IDENTITY_BYTES]; /* of the time before set_session */
 	struct loam_redis_fair fair;
@@ -60,7 +61,7 @@ struct loam_redis_commit {
 	struct loam_deadline deadline;
 	char field[LOAM_REDIS_IDENTITY_BYTES + 16]; /* of this attempt's marker */
 	uint64_t number;
-	bool results_known; /* after it was applied */
+	bool results_known;  /* after it was applied */
 	bool prefers_script; /* Redis is full: only a script may remove */
 };
 
@@ -77,8 +78,8 @@ int loam_redis_bulk_commit(struct loam_redis *redis, struct loam_redis_conn *con
 			   struct loam_redis_commit *commit, struct loam_err *err);
 /* Distinct keys that the checks name. */
 size_t loam_redis_bulk_watches(const struct loam_redis_commit *commit);
-/* Whether the commit that conn lost was applied: 1, 0, or -UNAVAILABLE when it cannot be known. conn
- * is connected anew. */
+/* Whether the commit that conn lost was applied: 1, 0, or -UNAVAILABLE when it cannot be known.
+ * conn is connected anew. */
 int loam_redis_lost_resolve(struct loam_redis *redis, struct loam_redis_conn *conn,
 			    struct loam_redis_commit *commit, struct loam_err *err);
 /* Removes the markers of this process. */

@@ -41,8 +41,9 @@ uint64_t loam_redis_fair_note(struct loam_redis_fair *fair, uint64_t dir, uint64
 void loam_redis_fair_wait(struct loam_redis_fair *fair, uint64_t dir)
 {
 	struct timespec now = loam_clock_now();
-	uint64_t wait_us = loam_redis_fair_note(
-		fair, dir, (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	uint64_t wait_us =
+		loam_redis_fair_note(fair, dir,
+				     (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	if (wait_us == 0)
 		return;
 	struct timespec left = { .tv_nsec = (long)wait_us * 1000 };

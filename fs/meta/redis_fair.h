@@ -2,8 +2,8 @@
  * Leaves room for official clients: they WATCH a whole directory and lose against writers that
  * change it all the time.
  *
- * A directory that this process changed in each of the last five 20 ms windows of wall-clock time is
- * left alone in the first 3 ms of the next: all nodes with good clocks pause together.
+ * A directory that this process changed in each of the last five 20 ms windows of wall-clock time
+ * is left alone in the first 3 ms of the next: all nodes with good clocks pause together.
  *
  * Threads: any. Cost without a pause: one lock of the table.
  */
@@ -14,10 +14,10 @@
 
 #include <stdint.h>
 
-#define LOAM_REDIS_FAIR_SLOTS	   1024
-#define LOAM_REDIS_FAIR_WINDOW_US  20000
-#define LOAM_REDIS_FAIR_PAUSE_US   3000
-#define LOAM_REDIS_FAIR_STREAK	   5
+#define LOAM_REDIS_FAIR_SLOTS	  1024
+#define LOAM_REDIS_FAIR_WINDOW_US 20000
+#define LOAM_REDIS_FAIR_PAUSE_US  3000
+#define LOAM_REDIS_FAIR_STREAK	  5
 
 struct loam_redis_fair_slot {
 	uint64_t dir;

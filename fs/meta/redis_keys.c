@@ -52,12 +52,10 @@ static const struct kind_row kinds[LOAM_REC_COUNT] = {
 };
 
 /* Keys of the format that begin with a kind's letter and are something else (§2.2). */
-static const char *const others[] = { "setting",	    "sliceRef",
-				      "sessions",	    "sessionInfos",
-				      "delSlices",	    "delfiles",
-				      "detachedNodes",	    "dirDataLength",
-				      "dirUsedSpace",	    "dirUsedInodes",
-				      "dirQuota",	    "dirQuotaUsedSpace",
+static const char *const others[] = { "setting",	   "sliceRef",	    "sessions",
+				      "sessionInfos",	   "delSlices",	    "delfiles",
+				      "detachedNodes",	   "dirDataLength", "dirUsedSpace",
+				      "dirUsedInodes",	   "dirQuota",	    "dirQuotaUsedSpace",
 				      "dirQuotaUsedInodes" };
 
 enum loam_redis_shape loam_redis_shape_of(enum loam_record_kind kind)
@@ -128,8 +126,9 @@ const char *loam_redis_shown(const struct loam_record *record, char out[LOAM_RED
 	loam_auto_args struct loam_resp_args args = { 0 };
 	loam_redis_key_add(&args, record);
 	loam_redis_field_add(&args, record);
-	snprintf(out, LOAM_REDIS_SHOWN_BYTES, args.sizes[1] ? "%.*s[%.*s]" : "%.*s",
-		 (int)args.sizes[0], args.values[0], (int)args.sizes[1], args.values[1]);
+	const char *after = args.sizes[1] ? "]" : "";
+	snprintf(out, LOAM_REDIS_SHOWN_BYTES, "%.*s%s%.*s%s", (int)args.sizes[0], args.values[0],
+		 args.sizes[1] ? "[" : "", (int)args.sizes[1], args.values[1], after);
 	for (char *at = out; *at; at++)
 		if (!isprint((unsigned char)*at))
 			*at = '?';

@@ -49,9 +49,6 @@ int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record 
 /* Makes the value from the reply to that command. Errors: as loam_redis_fail(), CORRUPT. */
 int loam_redis_value_of(const struct loam_record *record, const struct loam_resp_reply *reply,
 			struct loam_value *out, struct loam_err *err);
-/* A value with a copy of data: BUSY when memory is out. */
-int loam_redis_value_copy(const void *data, size_t data_bytes, struct loam_value *out,
-			  struct loam_err *err);
 
 /* Names what an error reply means: READ_ONLY, NO_SPACE, DENIED, CORRUPT (wrong type), UNAVAILABLE
  * for all that passes, else IO. Returns -code. */

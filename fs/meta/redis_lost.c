@@ -3,11 +3,11 @@
  *
  *   HSET loam:txn "<session>:<slot>" "<number>[ result …]"
  *
- * and no number is used twice by one process. When a reply does not come, the connection is closed, a
- * new one is made and Redis is told to kill the old one: bytes of ours that wait somewhere on the way
- * can then no longer be executed (shown by a prototype). Whatever the field says after that is final:
- * our number means applied. A restarted server has no connection of ours, and may have given the old
- * one's id to somebody else: its run_id tells, nothing is killed then.
+ * and no number is used twice by one process. When a reply does not come, the connection is closed,
+ * a new one is made and Redis is told to kill the old one: bytes of ours that wait somewhere on the
+ * way can then no longer be executed (shown by a prototype). Whatever the field says after that is
+ * final: our number means applied. A restarted server has no connection of ours, and may have given
+ * the old one's id to somebody else: its run_id tells, nothing is killed then.
  *
  * Without a session number the process names itself "p" and random digits. Fields are removed when
  * the engine is closed, or with the session's record (redis_plan.c).
@@ -128,10 +128,11 @@ int loam_redis_lost_resolve(struct loam_redis *redis, struct loam_redis_conn *co
 		if (rc >= 0)
 			return rc;
 		if (!loam_redis_pause(attempt, commit->deadline))
-			return loam_fail(err, LOAM_E_UNAVAILABLE,
-					 "the reply to a change was lost; whether it was made is not "
-					 "known: %.300s",
-					 why.text);
+			return loam_fail(
+				err, LOAM_E_UNAVAILABLE,
+				"the reply to a change was lost; whether it was made is not "
+				"known: %.300s",
+				why.text);
 	}
 }
 

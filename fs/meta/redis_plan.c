@@ -3,8 +3,8 @@
  * of 1,500 records is an UNLINK and two RPUSH); the steps are sorted by phase, verb and key, and
  * neighbours with the same verb and key are sent as one command.
  *
- * A commit that removes a session's SESSION_INFO also removes the lost-reply markers of that session
- * (fields "<sid>:<slot>" of loam:txn), so that sessions that died leave nothing.
+ * A commit that removes a session's SESSION_INFO also removes the lost-reply markers of that
+ * session (fields "<sid>:<slot>" of loam:txn), so that sessions that died leave nothing.
  */
 #include "fs/meta/redis_plan.h"
 
@@ -35,12 +35,18 @@ static const struct verb_row {
 	bool has_key;		  /* the key is named once, before all fields */
 	unsigned char words_each; /* arguments that one step adds */
 } verbs[] = {
-	[VERB_UNLINK] = { "UNLINK", false, false, 1 }, [VERB_HDEL] = { "HDEL", false, true, 1 },
-	[VERB_ZREM] = { "ZREM", false, true, 1 },      [VERB_SREM] = { "SREM", false, true, 1 },
-	[VERB_RPUSH] = { "RPUSH", true, true, 0 },     [VERB_RPUSHX] = { "RPUSHX", true, true, 0 },
-	[VERB_INCRBY] = { "INCRBY", true, true, 0 },   [VERB_HINCRBY] = { "HINCRBY", true, true, 0 },
-	[VERB_MSET] = { "MSET", false, false, 2 },     [VERB_HSET] = { "HSET", false, true, 2 },
-	[VERB_ZADD] = { "ZADD", false, true, 2 },      [VERB_SADD] = { "SADD", false, true, 1 },
+	[VERB_UNLINK] = { "UNLINK", false, false, 1 },
+	[VERB_HDEL] = { "HDEL", false, true, 1 },
+	[VERB_ZREM] = { "ZREM", false, true, 1 },
+	[VERB_SREM] = { "SREM", false, true, 1 },
+	[VERB_RPUSH] = { "RPUSH", true, true, 0 },
+	[VERB_RPUSHX] = { "RPUSHX", true, true, 0 },
+	[VERB_INCRBY] = { "INCRBY", true, true, 0 },
+	[VERB_HINCRBY] = { "HINCRBY", true, true, 0 },
+	[VERB_MSET] = { "MSET", false, false, 2 },
+	[VERB_HSET] = { "HSET", false, true, 2 },
+	[VERB_ZADD] = { "ZADD", false, true, 2 },
+	[VERB_SADD] = { "SADD", false, true, 1 },
 };
 
 enum target { TARGET_RECORD, TARGET_DIR_STATS, TARGET_MARKER, TARGET_PAIR };
@@ -210,8 +216,8 @@ static int compare_steps(const void *left, const void *right)
 	return (a->part > b->part) - (a->part < b->part);
 }
 
-int loam_redis_plan_make(struct loam_redis_plan *plan, struct loam_write *writes, size_t write_count,
-			 struct loam_err *err)
+int loam_redis_plan_make(struct loam_redis_plan *plan, struct loam_write *writes,
+			 size_t write_count, struct loam_err *err)
 {
 	*plan = (struct loam_redis_plan){ .writes = writes };
 	for (uint32_t i = 0; i < write_count; i++) {
@@ -300,8 +306,8 @@ static void add_words(const struct loam_redis_plan *plan, const struct loam_redi
 		return;
 	case VERB_RPUSH:
 	case VERB_RPUSHX:
-		for (uint32_t i = 0, at = step->part; i < LOAM_REDIS_GROUP_ARGS &&
-						      at < write->data_bytes;
+		for (uint32_t i = 0, at = step->part;
+		     i < LOAM_REDIS_GROUP_ARGS && at < write->data_bytes;
 		     i++, at += LOAM_SLICE_BYTES)
 			loam_resp_arg(args, (const uint8_t *)write->data + at, LOAM_SLICE_BYTES);
 		return;

@@ -29,8 +29,8 @@ struct loam_redis_plan {
 };
 
 /* Errors: CORRUPT for packed pairs that are none. */
-int loam_redis_plan_make(struct loam_redis_plan *plan, struct loam_write *writes, size_t write_count,
-			 struct loam_err *err);
+int loam_redis_plan_make(struct loam_redis_plan *plan, struct loam_write *writes,
+			 size_t write_count, struct loam_err *err);
 void loam_redis_plan_release(struct loam_redis_plan *plan);
 #define loam_auto_plan __attribute__((cleanup(loam_redis_plan_release)))
 /* Begins the walk again. */

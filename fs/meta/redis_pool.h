@@ -1,9 +1,9 @@
 /*
  * A bounded pool of connections to one Redis server.
  *
- * A connection belongs to a slot, 0 … limit-1; the slot's number is part of the lost-reply marker. A
- * broken connection is closed when it is given back and made anew when the slot is taken again; one
- * that the server closed while idle is noticed when it is taken.
+ * A connection belongs to a slot, 0 … limit-1; the slot's number is part of the lost-reply marker.
+ * A broken connection is closed when it is given back and made anew when the slot is taken again;
+ * one that the server closed while idle is noticed when it is taken.
  *
  * Threads: all calls from any thread; a taken connection belongs to its taker.
  */
@@ -13,12 +13,12 @@
 #include "fs/meta/redis_url.h"
 #include "fs/meta/resp.h"
 
-#define LOAM_REDIS_CONNECTIONS 16
+#define LOAM_REDIS_CONNECTIONS	16
 #define LOAM_REDIS_RUN_ID_BYTES 48
 
 struct loam_redis_conn {
-	struct loam_resp *resp; /* NULL while the slot has no connection */
-	uint64_t client_id;	/* Redis' CLIENT ID, 0: not told */
+	struct loam_resp *resp;		      /* NULL while the slot has no connection */
+	uint64_t client_id;		      /* Redis' CLIENT ID, 0: not told */
 	char run_id[LOAM_REDIS_RUN_ID_BYTES]; /* names one run of the server, "" not told */
 	unsigned slot;
 	bool taken;

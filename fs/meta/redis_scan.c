@@ -4,6 +4,8 @@
  */
 #include "fs/meta/redis_engine.h"
 
+#include "core/limits.h"
+
 #include <string.h>
 
 #define PAGE "1000"
@@ -65,8 +67,8 @@ static int see_fields(const struct scan *scan, const struct loam_record *owner,
 	return 0;
 }
 
-static int add_inner(struct loam_resp_batch *batch, const struct loam_record *owner, uint64_t cursor,
-		     struct loam_err *err)
+static int add_inner(struct loam_resp_batch *batch, const struct loam_record *owner,
+		     uint64_t cursor, struct loam_err *err)
 {
 	enum loam_redis_shape shape = loam_redis_shape_of(owner->kind);
 	loam_auto_args struct loam_resp_args args = { 0 };

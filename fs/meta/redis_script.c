@@ -8,22 +8,21 @@
  *   marker field  marker number
  *   per command:  count of words  words …
  *
- *   letters: G GET  H HGET  Z ZSCORE  S SISMEMBER  E EXISTS  L LRANGE joined  A HGETALL (packed pairs)
+ *   letters: G GET  H HGET  Z ZSCORE  S SISMEMBER  E EXISTS  L LRANGE joined  A HGETALL (packed
+ * pairs)
  *
- * Reply: [0, index, value, index, value …] for checks that differ, all of them; or [1, result …] with
- * the numbers of the commands that have one, as text (Lua's numbers end at 2^53). Nothing is written
- * before every check has held and every key to be changed has been found to have the right type. The
- * first write can be refused for want of memory (OOM); once a script has written, Redis refuses no
- * more: removals come first, hence they work on a full server, and the marker comes last. A later
- * error, which should not happen, is reported as LOAMPART.
+ * Reply: [0, index, value, index, value …] for checks that differ, all of them; or [1, result …]
+ * with the numbers of the commands that have one, as text (Lua's numbers end at 2^53). Nothing is
+ * written before every check has held and every key to be changed has been found to have the right
+ * type. The first write can be refused for want of memory (OOM); once a script has written, Redis
+ * refuses no more: removals come first, hence they work on a full server, and the marker comes
+ * last. A later error, which should not happen, is reported as LOAMPART.
  *
  * EVALSHA is used; after NOSCRIPT the same call is made by EVAL, which loads the script again.
  */
 #include "fs/meta/redis_engine.h"
 
-#include "core/endian.h"
-#include "core/hash.h"
-#include "fs/meta/meta_format.h"
+#include "core/limits.h"
 
 #include <string.h>
 
@@ -123,7 +122,6 @@ static const char lookup_script[] =
 	"if type(v)=='table' and v.err then return v end\n"
 	"return {d,v}\n";
 
-
 /* Calls a loaded script, or its text when the server has forgotten it. words are what follows the
  * script in EVALSHA. Transport errors only; an error reply is a reply. */
 static int call_script(struct loam_redis_conn *conn, const char *sha, const char *script,
@@ -158,14 +156,15 @@ static void begin_script(struct loam_resp_args *args, const char *key_count)
 	loam_resp_arg_word(args, key_count);
 }
 
-static int load(struct loam_redis *redis, const char *script, char out_sha[41], struct loam_err *err)
+static int load(struct loam_redis *redis, const char *script, char out_sha[41],
+		struct loam_err *err)
 {
 	loam_auto_batch struct loam_resp_batch batch = LOAM_RESP_BATCH;
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	int rc = loam_resp_batch_words(&batch, err, "SCRIPT", "LOAD", script, NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(LOAM_META_DEADLINE_MS),
-					 &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch,
+					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
 	if (rc < 0)
 		return rc;
 	const struct loam_resp_reply *sha = replies.items[0];
@@ -259,7 +258,8 @@ static void add_check(struct loam_resp_args *args, const struct loam_check *chec
 	loam_redis_key_add(args, &check->record);
 	loam_redis_field_add(args, &check->record);
 	loam_resp_arg_word(args, check->expected.present ? "1" : "0");
-	loam_resp_arg(args, check->expected.data, check->expected.present ? check->expected.bytes : 0);
+	loam_resp_arg(args, check->expected.data,
+		      check->expected.present ? check->expected.bytes : 0);
 }
 
 static void build_commit(struct loam_redis_commit *commit, struct loam_resp_args *args)
@@ -330,7 +330,8 @@ int loam_redis_script_commit(struct loam_redis *redis, struct loam_redis_conn *c
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	struct loam_deadline deadline = loam_deadline_in(redis->reply_ms);
 	build_commit(commit, &args);
-	int rc = call_script(conn, redis->commit_sha, commit_script, &args, deadline, &replies, err);
+	int rc =
+		call_script(conn, redis->commit_sha, commit_script, &args, deadline, &replies, err);
 	if (rc < 0)
 		return err->code == LOAM_E_UNAVAILABLE ? LOAM_REDIS_LOST : rc;
 

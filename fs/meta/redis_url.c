@@ -54,12 +54,11 @@ static char *decode(const char *text, size_t text_bytes)
 static int parse_userinfo(const char *text, size_t text_bytes, struct loam_redis_url *out,
 			  struct loam_err *err)
 {
-	const char *colon = memchr(text, ':', text_bytes);
-	const char *password = colon ? colon + 1 : text;
-	out->password = decode(password, (size_t)(text + text_bytes - password));
-	if (colon && colon != text)
-		out->user = decode(text, (size_t)(colon - text));
-	if (!out->password || (colon && colon != text && !out->user))
+	const char *end = text + text_bytes, *colon = memchr(text, ':', text_bytes);
+	const char *user_end = colon ? colon : end;
+	out->password = colon ? decode(colon + 1, (size_t)(end - colon - 1)) : NULL;
+	out->user = user_end > text ? decode(text, (size_t)(user_end - text)) : NULL;
+	if ((colon && !out->password) || (user_end > text && !out->user))
 		return loam_fail(err, LOAM_E_INVALID, "redis URL: broken %%-encoding before '@'");
 	return 0;
 }
@@ -188,7 +187,7 @@ static int parse(const char *text, struct loam_redis_url *url, struct loam_err *
 		if (strncmp(text, schemes[i].scheme, scheme_bytes) != 0)
 			continue;
 		const char *rest = text + scheme_bytes;
-		const char *at = memrchr(rest, '@', strcspn(rest, "?"));
+		const char *at = *rest == '/' ? NULL : memrchr(rest, '@', strcspn(rest, "?"));
 		if (at && parse_userinfo(rest, (size_t)(at - rest), url, err) < 0)
 			return -(int)err->code;
 		rest = at ? at + 1 : rest;

@@ -1,11 +1,10 @@
 /*
  * The address of a Redis server.
  *
- * Shape:  redis://[[user]:pw@]host[:port][/db], rediss://…, unix://[[user]:pw@]/path[?db=N]; user and
- *         password percent-encoded; a user without colon is a password, as in JuiceFS.
- *         Without a password in the URL: REDIS_PASSWORD, META_PASSWORD, the file META_PASSWORD_FILE.
- * Errors: INVALID for the form, UNSUPPORTED for a list of hosts (Sentinel, Cluster).
- * Source: volume format §2.1.
+ * Shape:  redis://[[user][:pw]@]host[:port][/db], rediss://…, unix://[[user][:pw]@]/path[?db=N];
+ * user and password percent-encoded. Other options are ignored. Without a password in the URL:
+ * REDIS_PASSWORD, META_PASSWORD, the file META_PASSWORD_FILE. Errors: INVALID for the form,
+ * UNSUPPORTED for a list of hosts (Sentinel, Cluster). Source: volume format §2.1.
  */
 #ifndef LOAM_FS_META_REDIS_URL_H
 #define LOAM_FS_META_REDIS_URL_H

@@ -13,9 +13,9 @@ int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record 
 			struct loam_err *err)
 {
 	static const char *const words[] = {
-		[LOAM_SHAPE_STRING] = "GET",	 [LOAM_SHAPE_FIELD] = "HGET",
-		[LOAM_SHAPE_FIELDS] = "HGETALL", [LOAM_SHAPE_EXISTS] = "EXISTS",
-		[LOAM_SHAPE_LIST] = "LRANGE",	 [LOAM_SHAPE_SCORE] = "ZSCORE",
+		[LOAM_SHAPE_STRING] = "GET",	   [LOAM_SHAPE_FIELD] = "HGET",
+		[LOAM_SHAPE_FIELDS] = "HGETALL",   [LOAM_SHAPE_EXISTS] = "EXISTS",
+		[LOAM_SHAPE_LIST] = "LRANGE",	   [LOAM_SHAPE_SCORE] = "ZSCORE",
 		[LOAM_SHAPE_MEMBER] = "SISMEMBER",
 	};
 	enum loam_redis_shape shape = loam_redis_shape_of(record->kind);
@@ -31,11 +31,10 @@ int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record 
 	return loam_resp_batch_add(batch, &args, err);
 }
 
-int loam_redis_value_copy(const void *data, size_t data_bytes, struct loam_value *out,
-			  struct loam_err *err)
+/* A value with a copy of data; sizes of peers may fail. */
+static int copy_value(const void *data, size_t data_bytes, struct loam_value *out,
+		      struct loam_err *err)
 {
-	if (data_bytes > UINT32_MAX)
-		return loam_fail(err, LOAM_E_CORRUPT, "a value of %zu bytes", data_bytes);
 	uint8_t *copy = NULL;
 	if (data_bytes) {
 		copy = malloc(data_bytes);
@@ -134,9 +133,9 @@ int loam_redis_value_of(const struct loam_record *record, const struct loam_resp
 		if (reply->type == LOAM_RESP_INTEGER && reply->integer == 0)
 			return 0;
 		if (reply->type == LOAM_RESP_INTEGER || reply->bytes == 1)
-			return loam_redis_value_copy("1", 1, out, err);
+			return copy_value("1", 1, out, err);
 	} else if (reply->type == LOAM_RESP_STRING) { /* a list too: scripts join it */
-		return loam_redis_value_copy(reply->data, reply->bytes, out, err);
+		return copy_value(reply->data, reply->bytes, out, err);
 	} else if (shape == LOAM_SHAPE_LIST && reply->type == LOAM_RESP_ARRAY) {
 		return list_value(record, reply, out, err);
 	} else if (shape == LOAM_SHAPE_FIELDS && reply->type == LOAM_RESP_ARRAY) {
@@ -174,7 +173,8 @@ static const struct error_row errors[] = {
 	{ "WRONGPASS", FINAL, LOAM_E_DENIED, "redis refuses this user or password" },
 	{ "ERR invalid password", FINAL, LOAM_E_DENIED, "redis refuses this password" },
 	{ "ERR AUTH", FINAL, LOAM_E_DENIED, "redis has no password, but one was given" },
-	{ "ERR Client sent AUTH", FINAL, LOAM_E_DENIED, "redis has no password, but one was given" },
+	{ "ERR Client sent AUTH", FINAL, LOAM_E_DENIED,
+	  "redis has no password, but one was given" },
 	{ "NOPERM", FINAL, LOAM_E_DENIED, "redis' access rules forbid this" },
 	{ "WRONGTYPE", FINAL, LOAM_E_CORRUPT, "a value of the wrong type" },
 	{ "LOAMPART", FINAL, LOAM_E_CORRUPT, "a change was applied only in part" },

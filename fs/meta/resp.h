@@ -15,9 +15,9 @@
 
 #include <stdarg.h>
 
-#define LOAM_RESP_BYTES_MAX	(64u << 20) /* of one bulk string, and of one whole reply */
-#define LOAM_RESP_ELEMENTS_MAX	(1u << 20)  /* of one whole reply */
-#define LOAM_RESP_LINE_BYTES_MAX (64u << 10) /* of a status, error or number */
+#define LOAM_RESP_BYTES_MAX	  (64u << 20) /* of one bulk string, and of one whole reply */
+#define LOAM_RESP_ELEMENTS_MAX	  (1u << 20)  /* of one whole reply */
+#define LOAM_RESP_LINE_BYTES_MAX  (64u << 10) /* of a status, error or number */
 #define LOAM_RESP_BATCH_BYTES_MAX (256u << 20)
 
 enum loam_resp_type {
