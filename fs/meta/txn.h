@@ -7,9 +7,9 @@
  * last) without a trip; the commit checks it, so a wrong guess costs a trip, never a wrong result:
  * a function that fails, or commits nothing, after a guess is run again with true reads.
  *
- * Records written inside the transaction are read back as written. The values that a conflict
- * returned feed the next run. At most LOAM_TXN_ATTEMPTS_MAX runs, with random growing pauses; then
- * CONFLICT.
+ * Records written inside the transaction are read back as written (DIR, XATTRS and PARENTS are read
+ * as they were before it, unless it deleted them as a whole). The values that a conflict returned
+ * feed the next run. At most LOAM_TXN_ATTEMPTS_MAX runs, with random growing pauses; then CONFLICT.
  *
  * Threads: one transaction on one thread; struct loam_meta is shared by all.
  */
@@ -25,6 +25,10 @@ struct loam_txn;
 /* Returns 0 to commit what was written, -code to give up with err set. May be run several times: it
  * must reset what it gathers in arg at its start. */
 typedef int loam_txn_fn(struct loam_txn *txn, void *arg, struct loam_err *err);
+
+#define LOAM_TXN_CALLBACKS_MAX	 4
+#define LOAM_TXN_WRITES_MAX	 200000u /* more are TOO_BIG */
+#define LOAM_TXN_BULK_CHECKS_MAX 200u	 /* of one LOAM_TXN_BULK; more are TOO_BIG */
 
 enum loam_txn_flags {
 	LOAM_TXN_GUESS = 1 << 0, /* take reads from the record cache where it has them */
@@ -71,15 +75,22 @@ void loam_txn_add_usage(struct loam_txn *txn, int64_t space_bytes, int64_t inode
  * with loam_txn_freed_slices(). */
 void loam_txn_ref_slice(struct loam_txn *txn, uint64_t id, uint32_t size, int64_t delta);
 
-/* A check without a read: the record must have this value (NULL: be absent) at the commit. */
+/* A check without a read: the record must have this value (NULL: be absent) at the commit. When it
+ * has another, the function is run once more and finds that value by reading, without a trip; if it
+ * expects the same again, the transaction ends with CONFLICT. */
 void loam_txn_expect(struct loam_txn *txn, const struct loam_record *record, const void *data,
 		     size_t data_bytes);
+/* *out_result is written once the commit was applied: the last result of ADD (new value), APPEND or
+ * EXTEND (records in the list) on this record. It must live as long as the call of loam_meta_run.
+ */
+void loam_txn_result(struct loam_txn *txn, const struct loam_record *record, int64_t *out_result);
 /* Slice references that the commit took below 0: asked from `after`, below. */
 struct loam_freed_slice {
 	uint64_t id;
 	uint32_t size;
 };
-/* Called once, after the commit was applied, with the final results. */
+/* Called once, after the commit was applied, with the final results. At most
+ * LOAM_TXN_CALLBACKS_MAX of them in one transaction. */
 void loam_txn_after_commit(struct loam_txn *txn,
 			   void (*after)(void *arg, const struct loam_freed_slice *freed,
 					 size_t freed_count),
