@@ -2,8 +2,9 @@
  * Git LFS pointer files.
  *
  * Shape:  text lines "key SP value LF"; "version" first; under 1024 bytes in all. The verdict is
- * that of `git lfs pointer --check` of the supported client, non-canonical forms included. Source:
- * git-lfs docs/spec.md; protocols.md B.1.
+ * that of `git lfs pointer --check` of the supported client, non-canonical forms included; but the
+ * empty blob is an ordinary empty file here.
+ * Source: git-lfs docs/spec.md; protocols.md B.1.
  */
 #ifndef LOAM_LFS_POINTER_H
 #define LOAM_LFS_POINTER_H
