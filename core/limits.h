@@ -35,6 +35,7 @@
 #define LOAM_NAME_BYTES_MAX	   255
 #define LOAM_PATH_BYTES_MAX	   4096
 #define LOAM_SYMLINK_BYTES_MAX	   4095
+#define LOAM_DIR_ENTRIES_MAX	   (1u << 24) /* of one directory, listed at once */
 #define LOAM_XATTR_NAME_BYTES_MAX  255
 #define LOAM_XATTR_VALUE_BYTES_MAX 65536
 #define LOAM_CHUNK_BYTES	   (64u << 20)

@@ -26,13 +26,15 @@ struct loam_who {
 };
 extern const struct loam_who loam_who_root; /* uid 0, no checks */
 
+#define LOAM_DIR_MTIME_ALWAYS UINT32_MAX
 struct loam_meta_options {
 	bool read_only;
 	bool session;		    /* announce a session and heartbeat (mount, serve) */
 	const char *mount_point;    /* for the session record */
 	uint32_t heartbeat_seconds; /* 0: 12 */
-	uint32_t skip_dir_mtime_ms; /* a parent's times are rewritten at most this often; default
-				       100 */
+	/* A parent's times are rewritten at most this often; 0: 100, LOAM_DIR_MTIME_ALWAYS: always.
+	 */
+	uint32_t skip_dir_mtime_ms;
 	/* Removes the blocks of slices nobody names any more; NULL: leave them to gc. Called from
 	 * background threads only. */
 	void (*delete_slice)(void *arg, uint64_t id, uint32_t size);

@@ -8,26 +8,31 @@
  * Shape of a record: a kind, up to two numbers and a name give its identity; its value is a byte
  * string, a number or a list. The table says what the Redis engine stores:
  *
- *   kind           identity         Redis                                value
- *   SETTING        -                GET setting                          JSON text
- *   COUNTER        name             GET <name>                           decimal text
- *   ATTR           ino              GET i<ino>                           attr bytes
- *   DENTRY         ino name         HGET d<ino> name                     9 bytes
- *   DIR            ino              EXISTS d<ino>                        absent when empty, else
- * "1" SYMLINK        ino              GET s<ino>                           target CHUNK ino index
- * LRANGE c<ino>_<index> 0 -1           n * 24 bytes, oldest first XATTR          ino name HGET
- * x<ino> name                     raw XATTRS         ino              HGETALL x<ino> packed pairs,
- * below PARENT         ino parent       HGET p<ino> parent                   decimal text PARENTS
- * ino              HGETALL p<ino>                       packed pairs SLICE_REF      id size HGET
- * sliceRef k<id>_<size>           decimal text ACL            id               HGET acl <id> rule
- * bytes DELFILE        ino length       ZSCORE delfiles <ino>:<length>       decimal text (unix
- * seconds) DELSLICES      id time          HGET delSlices <id>_<time>           n * 12 bytes
- *   DETACHED       ino              ZSCORE detachedNodes <ino>           decimal text
- *   SESSION_LIFE   sid              ZSCORE allSessions <sid>             decimal text (expiry)
- *   SESSION_INFO   sid              HGET sessionInfos <sid>              JSON
- *   SUSTAINED      sid ino          SISMEMBER session<sid> <ino>         absent or "1"
- *   DIR_STATS      ino              dirDataLength/UsedSpace/UsedInodes   only deleted or zeroed
- *   LOCAL          name             HGET loam:local name                 Loam's ephemeral fields
+ *   kind          identity     Redis                               value
+ *   SETTING       -            GET setting                         JSON text
+ *   COUNTER       name         GET <name>                          decimal text
+ *   ATTR          ino          GET i<ino>                          attr bytes
+ *   DENTRY        ino name     HGET d<ino> name                    9 bytes
+ *   DIR           ino          EXISTS d<ino>                       "1", absent when empty
+ *   SYMLINK       ino          GET s<ino>                          target
+ *   CHUNK         ino index    LRANGE c<ino>_<index> 0 -1          n * 24 bytes, oldest first
+ *   XATTR         ino name     HGET x<ino> name                    raw
+ *   XATTRS        ino          HGETALL x<ino>                      packed pairs, below
+ *   PARENT        ino parent   HGET p<ino> parent                  decimal text
+ *   PARENTS       ino          HGETALL p<ino>                      packed pairs
+ *   SLICE_REF     id size      HGET sliceRef k<id>_<size>          decimal text
+ *   ACL           id           HGET acl <id>                       rule bytes
+ *   DELFILE       ino length   ZSCORE delfiles <ino>:<length>      decimal text (unix seconds)
+ *   DELSLICES     id time      HGET delSlices <id>_<time>          n * 12 bytes
+ *   DETACHED      ino          ZSCORE detachedNodes <ino>          decimal text
+ *   SESSION_LIFE  sid          ZSCORE allSessions <sid>            decimal text (expiry)
+ *   SESSION_INFO  sid          HGET sessionInfos <sid>             JSON
+ *   SUSTAINED     sid ino      SISMEMBER session<sid> <ino>        absent or "1"
+ *   DIR_STATS     ino          dirDataLength/UsedSpace/UsedInodes  only deleted or zeroed
+ *   LOCAL         name         HGET loam:local name                Loam's ephemeral fields
+ *   LOCKED        sid name     SISMEMBER locked<sid> name          absent or "1"; a lock key
+ *   FLOCK         ino name     HGET lockf<ino> <sid>_<OWNER>       "R" or "W"
+ *   PLOCK         ino name     HGET lockp<ino> <sid>_<OWNER>       n * 24 bytes
  *
  * Packed pairs: u32 name bytes, name, u32 value bytes, value, and so on, big-endian, sorted by
  * name.
@@ -68,6 +73,9 @@ enum loam_record_kind {
 	LOAM_REC_SUSTAINED,
 	LOAM_REC_DIR_STATS,
 	LOAM_REC_LOCAL,
+	LOAM_REC_LOCKED,
+	LOAM_REC_FLOCK,
+	LOAM_REC_PLOCK,
 	LOAM_REC_COUNT
 };
 
@@ -168,12 +176,13 @@ struct loam_engine_ops {
 	int (*add)(struct loam_engine *engine, const char *counter, int64_t delta,
 		   int64_t *out_value, struct loam_err *err);
 	/*
-	 * One page of a listing. kind DENTRY, XATTR, PARENT with id = inode; or all records of a
-	 * kind with id 0 (ATTR, CHUNK, SLICE_REF, ACL, DELFILE, DELSLICES, DETACHED, SESSION_LIFE,
-	 * SESSION_INFO, SYMLINK; DENTRY, XATTR, PARENT and SUSTAINED of every owner).
-	 * *cursor starts as 0 and is 0 again behind the last page. A record may come twice when
-	 * others write meanwhile. Values are given for all kinds but COUNTER. Keys that look like
-	 * ours but are malformed are skipped and counted in *skipped if not NULL.
+	 * One page of a listing. kind DENTRY, XATTR, PARENT, FLOCK, PLOCK with id = inode,
+	 * SUSTAINED and LOCKED with id = session; or all records of a kind with id 0 (ATTR, CHUNK,
+	 * SLICE_REF, ACL, DELFILE, DELSLICES, DETACHED, SESSION_LIFE, SESSION_INFO, SYMLINK;
+	 * DENTRY, XATTR, PARENT and SUSTAINED of every owner). *cursor starts as 0 and is 0 again
+	 * behind the last page. A record may come twice when others write meanwhile. Values are
+	 * given for all kinds but COUNTER. Keys that look like ours but are malformed are skipped
+	 * and counted in *skipped if not NULL.
 	 */
 	int (*scan)(struct loam_engine *engine, enum loam_record_kind kind, uint64_t id,
 		    uint64_t *cursor, uint64_t *skipped, loam_record_seen_fn *seen, void *arg,

@@ -69,7 +69,8 @@ static struct record_mem *record_mem(struct loam_engine *engine)
 static bool has_owner(enum loam_record_kind kind)
 {
 	return kind == LOAM_REC_DENTRY || kind == LOAM_REC_XATTR || kind == LOAM_REC_PARENT ||
-	       kind == LOAM_REC_SUSTAINED;
+	       kind == LOAM_REC_SUSTAINED || kind == LOAM_REC_LOCKED || kind == LOAM_REC_FLOCK ||
+	       kind == LOAM_REC_PLOCK;
 }
 
 /* The kind whose owner a view shows; LOAM_REC_COUNT for records that stand by themselves. */
@@ -373,7 +374,8 @@ static int apply(struct record_mem *mem, struct loam_write *write, struct loam_e
 {
 	switch (write->op) {
 	case LOAM_WRITE_PUT:
-		if (write->record.kind == LOAM_REC_SUSTAINED)
+		if (write->record.kind == LOAM_REC_SUSTAINED ||
+		    write->record.kind == LOAM_REC_LOCKED)
 			set_value(ensure_field(mem, &write->record), "1", 1);
 		else
 			set_value(ensure_field(mem, &write->record), write->data,

@@ -49,6 +49,9 @@ static const struct kind_row kinds[LOAM_REC_COUNT] = {
 	[LOAM_REC_SUSTAINED] = { LOAM_SHAPE_MEMBER, KEY_ID, "session", FIELD_SUB, "session*" },
 	[LOAM_REC_DIR_STATS] = { LOAM_SHAPE_FIELD, KEY_FIXED, "dirUsedInodes", FIELD_ID, NULL },
 	[LOAM_REC_LOCAL] = { LOAM_SHAPE_FIELD, KEY_FIXED, "loam:local", FIELD_NAME, NULL },
+	[LOAM_REC_LOCKED] = { LOAM_SHAPE_MEMBER, KEY_ID, "locked", FIELD_NAME, "locked*" },
+	[LOAM_REC_FLOCK] = { LOAM_SHAPE_FIELD, KEY_ID, "lockf", FIELD_NAME, "lockf*" },
+	[LOAM_REC_PLOCK] = { LOAM_SHAPE_FIELD, KEY_ID, "lockp", FIELD_NAME, "lockp*" },
 };
 
 /* Keys of the format that begin with a kind's letter and are something else (§2.2). */

@@ -124,6 +124,8 @@ static void hand_out_results(struct loam_txn *txn)
 	size_t freed_count = 0;
 	for (size_t i = 0; i < txn->write_count; i++) {
 		const struct loam_write *write = &txn->writes[i];
+		if (write->record.kind == LOAM_REC_COUNTER && write->op == LOAM_WRITE_ADD)
+			loam_usage_saw(&txn->meta->usage, write->record.name, write->result);
 		if (write->record.kind == LOAM_REC_SLICE_REF && write->op == LOAM_WRITE_ADD &&
 		    write->result < 0)
 			freed[freed_count++] =

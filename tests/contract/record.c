@@ -138,7 +138,7 @@ struct kind_case {
 	const char *value;
 };
 #define DENTRY_BYTES "\x01\x01\x02\x03\x04\x05\x06\x07\x08"
-#define CASES_MAX    20
+#define CASES_MAX    24
 
 static size_t every_kind(struct kind_case cases[CASES_MAX])
 {
@@ -159,6 +159,9 @@ static size_t every_kind(struct kind_case cases[CASES_MAX])
 		{ rec(LOAM_REC_SESSION_INFO, 5, 0), "{\"Version\":\"1.4.0\"}" },
 		{ rec(LOAM_REC_SUSTAINED, 5, 9), "1" },
 		{ text_named(LOAM_REC_LOCAL, 0, "a.b"), "c" },
+		{ text_named(LOAM_REC_LOCKED, 5, "lockf9"), "1" },
+		{ text_named(LOAM_REC_FLOCK, 9, "5_000000DEADBEEF12"), "W" },
+		{ text_named(LOAM_REC_PLOCK, 9, "5_000000DEADBEEF12"), "24 bytes" },
 	};
 	memcpy(cases, all, sizeof(all));
 	return LOAM_ARRAY_COUNT(all);
