@@ -23,7 +23,8 @@ struct loam_meta;
 struct loam_txn;
 
 /* Returns 0 to commit what was written, -code to give up with err set. May be run several times: it
- * must reset what it gathers in arg at its start. */
+ * must reset what it gathers in arg at its start, and must not act on what it read before
+ * loam_meta_run has returned: a run's values may be wrong guesses. */
 typedef int loam_txn_fn(struct loam_txn *txn, void *arg, struct loam_err *err);
 
 #define LOAM_TXN_CALLBACKS_MAX	 4
