@@ -164,7 +164,7 @@ int loam_fd_read_all(int fd, struct loam_buf *out, struct loam_err *err)
 	}
 }
 
-int loam_file_read(const char *path, struct loam_buf *out, struct loam_err *err)
+int loam_path_read_all(const char *path, struct loam_buf *out, struct loam_err *err)
 {
 	loam_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -27,7 +27,7 @@ int loam_sys_renameat(int from_dir, const char *from, int to_dir, const char *to
 		      struct loam_err *err);
 /* The rest of the file, at most out's limit (TOO_LARGE). */
 int loam_fd_read_all(int fd, struct loam_buf *out, struct loam_err *err);
-int loam_file_read(const char *path, struct loam_buf *out, struct loam_err *err);
+int loam_path_read_all(const char *path, struct loam_buf *out, struct loam_err *err);
 /* mkdir -p with mode for what is made. */
 int loam_mkdir_all(const char *path, mode_t mode, struct loam_err *err);
 /* a/b with exactly one slash between; free(). */

@@ -189,7 +189,7 @@ static void print_bound(int fd, char *out, size_t out_bytes)
 static int read_pem(const char *path, char **out, struct loam_err *err)
 {
 	loam_auto_buf struct loam_buf text = LOAM_BUF(PEM_BYTES_MAX);
-	int rc = loam_file_read(path, &text, err);
+	int rc = loam_path_read_all(path, &text, err);
 	if (rc == 0)
 		*out = loam_buf_steal(&text);
 	return rc;

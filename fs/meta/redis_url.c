@@ -166,7 +166,7 @@ static int password_of_environment(struct loam_redis_url *out, struct loam_err *
 	if (!path || !*path)
 		return 0;
 	loam_auto_buf struct loam_buf text = LOAM_BUF(PASSWORD_BYTES_MAX);
-	int rc = loam_file_read(path, &text, err);
+	int rc = loam_path_read_all(path, &text, err);
 	if (rc < 0)
 		return loam_context(err, "META_PASSWORD_FILE");
 	const char *from = loam_buf_text(&text);

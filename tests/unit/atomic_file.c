@@ -75,7 +75,7 @@ static void assert_content(const char *text)
 {
 	struct loam_err err = { 0 };
 	loam_auto_buf struct loam_buf found = LOAM_BUF(100);
-	assert_int_equal(loam_file_read(path, &found, &err), 0);
+	assert_int_equal(loam_path_read_all(path, &found, &err), 0);
 	assert_string_equal(loam_buf_text(&found), text);
 }
 

@@ -85,7 +85,7 @@ static void what_was_reached_is_noted_once(void **state)
 	loam_failpoint("two", &err);
 	loam_failpoint("one", &err);
 	loam_auto_buf struct loam_buf text = LOAM_BUF(100);
-	assert_int_equal(loam_file_read(path, &text, &err), 0);
+	assert_int_equal(loam_path_read_all(path, &text, &err), 0);
 	assert_int_equal(strncmp(loam_buf_text(&text), "one\ntwo\n", 8), 0);
 	assert_null(strstr(loam_buf_text(&text) + 4, "one"));
 	unlink(path);

@@ -123,12 +123,12 @@ static void a_file_as_large_as_the_limit_is_read_and_one_byte_more_is_not(void *
 	loam_auto_free char *path = loam_path_join(dir, "file");
 	assert_int_equal(loam_sys_write_all(fd, "12345", 5, &err), 0);
 	loam_auto_buf struct loam_buf enough = LOAM_BUF(5);
-	assert_int_equal(loam_file_read(path, &enough, &err), 0);
+	assert_int_equal(loam_path_read_all(path, &enough, &err), 0);
 	assert_string_equal(loam_buf_text(&enough), "12345");
 	loam_auto_buf struct loam_buf small = LOAM_BUF(4);
-	assert_int_equal(loam_file_read(path, &small, &err), -LOAM_E_TOO_LARGE);
+	assert_int_equal(loam_path_read_all(path, &small, &err), -LOAM_E_TOO_LARGE);
 	loam_err_clear(&err);
-	assert_int_equal(loam_file_read("/nonexistent/x", &enough, &err), -LOAM_E_NOT_FOUND);
+	assert_int_equal(loam_path_read_all("/nonexistent/x", &enough, &err), -LOAM_E_NOT_FOUND);
 }
 
 static void directories_are_made_with_their_parents_and_may_exist(void **state)
