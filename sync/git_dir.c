@@ -79,7 +79,8 @@ static int init_bare(const char *path, const char *id, struct loam_err *err)
 	git_libgit2_init();
 	git_repository *git = NULL;
 	git_config *config = NULL;
-	git_repository_init_options options = GIT_REPOSITORY_INIT_OPTIONS_INIT;
+	git_repository_init_options options;
+	git_repository_init_options_init(&options, GIT_REPOSITORY_INIT_OPTIONS_VERSION);
 	options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKPATH |
 			GIT_REPOSITORY_INIT_NO_REINIT;
 	options.mode = 0700;

@@ -32,6 +32,13 @@ void loam_published_release(struct loam_published *published);
 int loam_publish(struct loam_publisher *publisher, const struct loam_repo *repo,
 		 struct loam_published *out_published, struct loam_err *err);
 
+/* The same for a push whose first named branch is first_branch ("refs/heads/x", may be NULL): HEAD
+ * of a repository that has shown nothing yet moves there, or to master, when its own branch is not
+ * there. */
+int loam_publish_first(struct loam_publisher *publisher, const struct loam_repo *repo,
+		       const char *first_branch, struct loam_published *out_published,
+		       struct loam_err *err);
+
 /* The bare repository of repo below git_root, or the one that trusted.loam.git names; made when it
  * is missing (HEAD refs/heads/main). out_path holds LOAM_PATH_BYTES_MAX. */
 int loam_git_dir(struct loam_publisher *publisher, const struct loam_repo *repo, char *out_path,

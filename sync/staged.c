@@ -126,7 +126,7 @@ static int commit_batch(struct loam_txn *txn, void *arg, struct loam_err *err)
 	int rc = loam_txn_attr(txn, batch->job_ino, &job, err);
 	if (rc <= 0)
 		return rc < 0 ? rc
-			      : loam_fail(err, LOAM_E_UNAVAILABLE,
+			      : loam_fail(err, LOAM_E_CONFLICT,
 					  "the staging directory was swept: this process was held "
 					  "up for too long");
 	uint32_t dirs = 0;

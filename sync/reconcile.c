@@ -1,0 +1,156 @@
+/*
+ * Reconciling (sync/publish.h): a repository is unpublished exactly when its branch differs from
+ * user.loam.commit, so recovery needs no queue. At start and every minute all repositories are
+ * compared, gates are mended, dead staging is swept.
+ */
+#include "auth/repos.h"
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "sync/git_dir.h"
+#include "sync/publisher.h"
+
+#include <string.h>
+
+#define ROUND_SECONDS 60
+#define DISCARD_QUEUE 64
+
+int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *config,
+			const char *git_root, struct loam_publisher **out_publisher,
+			struct loam_err *err)
+{
+	git_libgit2_init();
+	struct loam_publisher *publisher = loam_xnew(struct loam_publisher);
+	publisher->tree = tree;
+	publisher->git_root = loam_xstrdup(git_root);
+	pthread_mutex_init(&publisher->lock, NULL);
+	pthread_cond_init(&publisher->freed, NULL);
+	int rc = loam_staging_open(tree, config->lfs_staging_seconds, &publisher->staging, err);
+	if (rc == 0)
+		rc = loam_pool_new("discard", 1, DISCARD_QUEUE, &publisher->discards, err);
+	if (rc < 0) {
+		loam_publisher_close(publisher);
+		return rc;
+	}
+	*out_publisher = publisher;
+	return 0;
+}
+
+void loam_publisher_close(struct loam_publisher *publisher)
+{
+	if (!publisher)
+		return;
+	loam_reconciler_stop(publisher);
+	loam_pool_free(publisher->discards);
+	loam_staging_close(publisher->staging);
+	pthread_mutex_destroy(&publisher->lock);
+	pthread_cond_destroy(&publisher->freed);
+	free(publisher->git_root);
+	free(publisher);
+	git_libgit2_shutdown();
+}
+
+static void discard(void *arg)
+{
+	loam_job_free(arg);
+}
+
+void loam_publisher_discard(struct loam_publisher *publisher, struct loam_job *job)
+{
+	if (job)
+		loam_pool_submit(publisher->discards, discard, job);
+}
+
+int loam_git_dir(struct loam_publisher *publisher, const struct loam_repo *repo, char *out_path,
+		 struct loam_err *err)
+{
+	return loam_git_dir_ensure(publisher->tree, publisher->git_root, repo, out_path, err);
+}
+
+struct round {
+	struct loam_publisher *publisher;
+	uint64_t published, failed;
+};
+
+/* One repository's trouble is logged and does not keep the others from being looked at; a store
+ * that does not answer ends the round. */
+static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_ino,
+			 struct loam_err *err)
+{
+	struct round *round = arg;
+	struct loam_published published;
+	struct loam_err own = { 0 };
+	char text[LOAM_REPO_TEXT_BYTES];
+	loam_repo_text(repo, text);
+	pthread_mutex_lock(&round->publisher->lock);
+	bool stopping = round->publisher->stopping;
+	pthread_mutex_unlock(&round->publisher->lock);
+	if (stopping)
+		return loam_fail(err, LOAM_E_INTERRUPTED, "stopping");
+	int rc = loam_repos_mend_gate(round->publisher->tree, gate_ino, &own);
+	if (rc == 1)
+		loam_warn("reconcile.mended", "repo=%s what=%s", text,
+			  "owner or mask of its gate, changed by another client");
+	if (rc >= 0)
+		rc = loam_publish(round->publisher, repo, &published, &own);
+	if (rc == 0) {
+		round->published += published.changed;
+		loam_published_release(&published);
+		return 0;
+	}
+	if (own.code == LOAM_E_NOT_FOUND)
+		return 0; /* deleted in this moment, or waiting for an object: said at its push */
+	round->failed++;
+	loam_warn("reconcile.failed", "repo=%s error=%s", text, own.text);
+	return own.code == LOAM_E_UNAVAILABLE ? loam_fail(err, own.code, "%s", own.text) : 0;
+}
+
+int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err)
+{
+	struct round round = { .publisher = publisher };
+	uint64_t swept = 0;
+	int rc = loam_repos_each(publisher->tree, reconcile_one, &round, err);
+	if (rc == 0)
+		rc = loam_staging_sweep(publisher->staging, &swept, err);
+	if (round.published || swept)
+		loam_info("reconcile", "published=%llu swept=%llu",
+			  (unsigned long long)round.published, (unsigned long long)swept);
+	return rc;
+}
+
+static void *run_reconciler(void *arg)
+{
+	struct loam_publisher *publisher = arg;
+	for (;;) {
+		struct loam_err err = { 0 };
+		if (loam_reconcile(publisher, &err) < 0 && err.code != LOAM_E_INTERRUPTED)
+			loam_warn("reconcile.failed", "error=%s", err.text);
+		for (int tenth = 0; tenth < ROUND_SECONDS * 10; tenth++) {
+			pthread_mutex_lock(&publisher->lock);
+			bool stopping = publisher->stopping;
+			pthread_mutex_unlock(&publisher->lock);
+			if (stopping)
+				return NULL;
+			loam_clock_sleep_ms(100);
+		}
+	}
+}
+
+int loam_reconciler_start(struct loam_publisher *publisher, struct loam_err *err)
+{
+	if (pthread_create(&publisher->reconciler, NULL, run_reconciler, publisher) != 0)
+		return loam_fail(err, LOAM_E_BUSY, "no thread to reconcile");
+	publisher->reconciling = true;
+	return 0;
+}
+
+void loam_reconciler_stop(struct loam_publisher *publisher)
+{
+	if (!publisher->reconciling)
+		return;
+	pthread_mutex_lock(&publisher->lock);
+	publisher->stopping = true;
+	pthread_mutex_unlock(&publisher->lock);
+	pthread_join(publisher->reconciler, NULL);
+	publisher->reconciling = false;
+}
