@@ -89,8 +89,8 @@ static int redis_read(struct loam_engine *engine, const struct loam_record *reco
 		return 0;
 	int rc = add_reads(&batch, records, count, err);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
+					 &replies, err);
 	if (rc < 0)
 		return rc;
 	memset(out, 0, count * sizeof(*out));
@@ -184,8 +184,8 @@ static int ask_one(struct loam_redis *redis, const char *word, const char *secon
 	loam_auto_batch struct loam_resp_batch batch = LOAM_RESP_BATCH;
 	int rc = loam_resp_batch_words(&batch, err, word, second, NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), out, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
+					 out, err);
 	if (rc == 0 && out->items[0]->type == LOAM_RESP_ERROR)
 		rc = loam_redis_fail(out->items[0], err, "%s", word);
 	return rc;
@@ -279,8 +279,8 @@ static int check_policy(struct loam_redis *redis, const char *info, struct loam_
 	int rc = loam_resp_batch_words(&batch, err, "CONFIG", "SET", "maxmemory-policy",
 				       "noeviction", NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
+					 &replies, err);
 	if (rc < 0)
 		return rc;
 	if (replies.items[0]->type != LOAM_RESP_STATUS)
@@ -323,8 +323,8 @@ static int check_server(struct loam_redis *redis, struct loam_err *err)
 static int check_reach(struct loam_redis *redis, struct loam_err *err)
 {
 	struct loam_redis_conn *conn;
-	int rc = loam_redis_pool_take(redis->pool, loam_deadline_in(LOAM_META_DEADLINE_MS), &conn,
-				      err);
+	int rc =
+		loam_redis_pool_take(redis->pool, loam_deadline_in(redis->deadline_ms), &conn, err);
 	if (rc == 0)
 		loam_redis_pool_give(redis->pool, conn);
 	return rc;
@@ -340,6 +340,7 @@ int loam_record_redis_open(const char *url, struct loam_engine **out_engine, str
 		return rc;
 	}
 	redis->base.ops = &record_redis_ops;
+	redis->deadline_ms = LOAM_META_DEADLINE_MS;
 	redis->reply_ms = LOAM_REDIS_REPLY_MS;
 	pthread_mutex_init(&redis->lock, NULL);
 	pthread_mutex_init(&redis->barrier.lock, NULL);

@@ -36,7 +36,7 @@ struct persistence {
 	bool enabled;	    /* the append-only file is on */
 	bool pending;	    /* an fsync is under way */
 	bool write_failed;  /* the last write of the AOF, says Redis */
-	bool first_rewrite; /* see the known limit */
+	bool first_rewrite; /* the file has no base yet, see above */
 	uint64_t file_bytes;
 	char policy[16]; /* everysec, always, no; "" not told */
 	char folder[LOAM_PATH_BYTES_MAX];
@@ -99,8 +99,8 @@ static int look(struct loam_redis *redis, struct persistence *out, struct loam_e
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(names) && rc == 0; i++)
 		rc = loam_resp_batch_words(&batch, err, "CONFIG", "GET", names[i], NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
+					 &replies, err);
 	if (rc < 0)
 		return rc;
 	*out = (struct persistence){ 0 };
@@ -108,7 +108,7 @@ static int look(struct loam_redis *redis, struct persistence *out, struct loam_e
 		return loam_redis_fail(replies.items[0], err, "INFO persistence");
 	take_info(out, loam_resp_text(replies.items[0]));
 	snprintf(out->policy, sizeof(out->policy), "%s", config_value(replies.items[4]));
-	if (!out->enabled || out->first_rewrite)
+	if (!out->enabled)
 		return 0;
 	if (redis->url.socket_path)
 		find_files(out, config_value(replies.items[1]), config_value(replies.items[2]),
@@ -187,7 +187,7 @@ static int wait_aof(struct loam_redis *redis, struct loam_err *err)
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	char number[24];
 	struct loam_redis_conn *conn;
-	struct loam_deadline deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
+	struct loam_deadline deadline = loam_deadline_in(redis->deadline_ms);
 	snprintf(number, sizeof(number), "%llu",
 		 (unsigned long long)atomic_fetch_add(&redis->last_number, 1) + 1);
 	int rc = loam_resp_batch_words(&batch, err, "HDEL", "loam:barrier", redis->first_identity,
@@ -222,13 +222,14 @@ static int wait_aof(struct loam_redis *redis, struct loam_err *err)
 
 static int run(struct loam_redis *redis, struct loam_err *err)
 {
-	struct loam_deadline deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
+	struct loam_deadline deadline = loam_deadline_in(redis->deadline_ms);
 	struct persistence now;
 	for (;;) {
 		int rc = look(redis, &now, err);
 		if (rc < 0)
 			return rc;
-		if (now.way != WAY_FILES || (!now.pending && !now.write_failed))
+		bool waits = now.pending || now.write_failed || now.first_rewrite;
+		if (now.way != WAY_FILES || !waits)
 			break;
 		if (loam_deadline_left_ms(deadline) == 0)
 			return loam_fail(err, LOAM_E_UNAVAILABLE,

@@ -137,7 +137,8 @@ static int execute(struct loam_redis *redis, struct loam_redis_conn *conn,
 	int rc = build(commit, &batch, err);
 	if (rc < 0)
 		return rc;
-	rc = loam_resp_ask(conn->resp, &batch, loam_deadline_in(redis->reply_ms), &replies, err);
+	rc = loam_resp_ask(conn->resp, &batch, loam_redis_reply_deadline(redis, commit), &replies,
+			   err);
 	if (rc < 0)
 		return err->code == LOAM_E_UNAVAILABLE ? LOAM_REDIS_LOST : rc;
 
@@ -145,6 +146,8 @@ static int execute(struct loam_redis *redis, struct loam_redis_conn *conn,
 	if (exec->type == LOAM_RESP_ARRAY)
 		return take_results(commit, exec, err);
 	if (exec->type == LOAM_RESP_NIL) {
+		if (++commit->conflicts >= LOAM_REDIS_CONFLICTS_MAX)
+			commit->prefers_script = true;
 		loam_fail(err, LOAM_E_UNAVAILABLE,
 			  "others change the same directories all the time");
 		return LOAM_REDIS_AGAIN;
@@ -167,7 +170,7 @@ int loam_redis_bulk_commit(struct loam_redis *redis, struct loam_redis_conn *con
 {
 	int rc = 1;
 	if (commit->check_count > 0)
-		rc = watch_and_read(conn, commit, loam_deadline_in(redis->reply_ms), err);
+		rc = watch_and_read(conn, commit, loam_redis_reply_deadline(redis, commit), err);
 	if (rc == 1 && commit->write_count > 0)
 		return execute(redis, conn, commit, err);
 	if (commit->check_count == 0 || loam_resp_is_broken(conn->resp))
@@ -178,7 +181,7 @@ int loam_redis_bulk_commit(struct loam_redis *redis, struct loam_redis_conn *con
 	loam_auto_batch struct loam_resp_batch batch = LOAM_RESP_BATCH;
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	if (loam_resp_batch_words(&batch, &ignored, "UNWATCH", NULL) == 0)
-		loam_resp_ask(conn->resp, &batch, loam_deadline_in(redis->reply_ms), &replies,
-			      &ignored);
+		loam_resp_ask(conn->resp, &batch, loam_redis_reply_deadline(redis, commit),
+			      &replies, &ignored);
 	return rc;
 }

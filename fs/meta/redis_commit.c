@@ -4,8 +4,6 @@
  */
 #include "fs/meta/redis_engine.h"
 
-#include "core/limits.h"
-
 #include <string.h>
 
 int loam_redis_commit_differs(struct loam_redis_commit *commit, size_t index,
@@ -76,6 +74,13 @@ static void name_attempt(struct loam_redis *redis, struct loam_redis_commit *com
 	commit->number = atomic_fetch_add(&redis->last_number, 1) + 1;
 }
 
+struct loam_deadline loam_redis_reply_deadline(const struct loam_redis *redis,
+					       const struct loam_redis_commit *commit)
+{
+	uint64_t left_ms = (uint64_t)loam_deadline_left_ms(commit->deadline) * 2 / 3;
+	return loam_deadline_in(left_ms < redis->reply_ms ? left_ms : redis->reply_ms);
+}
+
 static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, struct loam_err *err)
 {
 	struct loam_redis_conn *conn;
@@ -102,7 +107,7 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 
 static int run(struct loam_redis *redis, struct loam_redis_commit *commit, struct loam_err *err)
 {
-	commit->deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
+	commit->deadline = loam_deadline_in(redis->deadline_ms);
 	for (unsigned n = 0;; n++) {
 		int rc = attempt(redis, commit, err);
 		if (rc != LOAM_REDIS_AGAIN)

@@ -17,6 +17,7 @@
 #define LOAM_REDIS_REPLY_MS	  10000 /* a commit without a reply for so long is looked into */
 #define LOAM_REDIS_SCRIPT_WRITES  2000	/* more go by WATCH … EXEC */
 #define LOAM_REDIS_BULK_WRITES	  500	/* fewer go by the script, even with COMMIT_BULK */
+#define LOAM_REDIS_CONFLICTS_MAX  5	/* in a row, then the script decides */
 #define LOAM_REDIS_WATCHES_MAX	  200
 #define LOAM_REDIS_IDENTITY_BYTES 32
 #define LOAM_REDIS_RESULTS_KEPT	  64 /* results that fit into a marker */
@@ -40,6 +41,7 @@ struct loam_redis {
 	char commit_sha[41], lookup_sha[41];
 	_Atomic uint64_t last_number; /* of markers */
 	uint64_t first_number;
+	uint64_t deadline_ms;				/* LOAM_META_DEADLINE_MS, less in tests */
 	uint64_t reply_ms;				/* LOAM_REDIS_REPLY_MS, less in tests */
 	pthread_mutex_t lock;				/* guards the identities */
 	char identity[LOAM_REDIS_IDENTITY_BYTES];	/* "7", or "p<random>" without a session */
@@ -62,6 +64,7 @@ struct loam_redis_commit {
 	char field[LOAM_REDIS_IDENTITY_BYTES + 16]; /* of this attempt's marker */
 	uint64_t number;
 	bool results_known;  /* after it was applied */
+	unsigned conflicts;  /* EXECs that failed for a watched key */
 	bool prefers_script; /* Redis is full: only a script may remove */
 };
 
@@ -72,6 +75,10 @@ struct loam_redis_commit {
  */
 #define LOAM_REDIS_AGAIN (-1000)
 #define LOAM_REDIS_LOST	 (-1001)
+/* How long an attempt may wait for its reply: what is left then is for finding out what was lost.
+ */
+struct loam_deadline loam_redis_reply_deadline(const struct loam_redis *redis,
+					       const struct loam_redis_commit *commit);
 int loam_redis_script_commit(struct loam_redis *redis, struct loam_redis_conn *conn,
 			     struct loam_redis_commit *commit, struct loam_err *err);
 int loam_redis_bulk_commit(struct loam_redis *redis, struct loam_redis_conn *conn,

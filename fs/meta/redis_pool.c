@@ -4,12 +4,14 @@
  */
 #include "fs/meta/redis_pool.h"
 
+#include "core/hash.h"
 #include "fs/meta/redis_keys.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define CONNECT_MS   10000
+#define REPLY_MS     10000 /* then a read is tried over another connection */
 #define PAUSE_MS_MAX 100
 
 struct loam_redis_pool {
@@ -198,9 +200,10 @@ void loam_redis_pool_give(struct loam_redis_pool *pool, struct loam_redis_conn *
 
 bool loam_redis_pause(unsigned attempt, struct loam_deadline deadline)
 {
-	uint64_t pause_ms = attempt < 7 ? 1u << attempt : PAUSE_MS_MAX;
-	if (pause_ms > PAUSE_MS_MAX)
-		pause_ms = PAUSE_MS_MAX;
+	uint64_t most_ms = attempt < 7 ? 1u << attempt : PAUSE_MS_MAX;
+	if (most_ms > PAUSE_MS_MAX)
+		most_ms = PAUSE_MS_MAX;
+	uint64_t pause_ms = 1 + loam_random_below(most_ms);
 	if ((uint64_t)loam_deadline_left_ms(deadline) <= pause_ms)
 		return false;
 	loam_clock_sleep_ms(pause_ms);
@@ -223,7 +226,9 @@ static int ask_once(struct loam_redis_pool *pool, const struct loam_resp_batch *
 	int rc = loam_redis_pool_take(pool, deadline, &conn, err);
 	if (rc < 0)
 		return rc;
-	rc = loam_resp_ask(conn->resp, batch, deadline, out_replies, err);
+	struct loam_deadline soon = loam_deadline_in(REPLY_MS);
+	rc = loam_resp_ask(conn->resp, batch, soon.at_ms < deadline.at_ms ? soon : deadline,
+			   out_replies, err);
 	loam_redis_pool_give(pool, conn);
 	return rc < 0 ? loam_context(err, "redis %s", pool->url->shown) : 0;
 }

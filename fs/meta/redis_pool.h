@@ -40,7 +40,8 @@ int loam_redis_pool_reconnect(struct loam_redis_pool *pool, struct loam_redis_co
 int loam_redis_pool_ask(struct loam_redis_pool *pool, const struct loam_resp_batch *batch,
 			struct loam_deadline deadline, struct loam_resp_replies *out_replies,
 			struct loam_err *err);
-/* Waits before the attempt-th retry (from 0): 1 ms, doubled to at most 100. False: no time left. */
+/* Waits before the attempt-th retry (from 0): at random up to 1 ms, doubled to at most 100. False:
+ * no time left. */
 bool loam_redis_pause(unsigned attempt, struct loam_deadline deadline);
 
 /* The value of "name:" in an INFO reply, cut to out_bytes; "" when it is not there. */

@@ -4,8 +4,6 @@
  */
 #include "fs/meta/redis_engine.h"
 
-#include "core/limits.h"
-
 #include <string.h>
 
 #define PAGE "1000"
@@ -92,7 +90,7 @@ static int inner_page(const struct scan *scan, const struct loam_record *owner, 
 	int rc = add_inner(&batch, owner, *cursor, err);
 	if (rc == 0)
 		rc = loam_redis_pool_ask(scan->redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
+					 loam_deadline_in(scan->redis->deadline_ms), &replies, err);
 	if (rc == 0)
 		rc = open_page(replies.items[0], &next, &items, err);
 	if (rc == 0)
@@ -212,7 +210,8 @@ int loam_redis_scan(struct loam_engine *engine, enum loam_record_kind kind, uint
 				   .skipped = skipped,
 				   .seen = seen,
 				   .arg = arg,
-				   .deadline = loam_deadline_in(LOAM_META_DEADLINE_MS) };
+				   .deadline =
+					   loam_deadline_in(loam_redis_of(engine)->deadline_ms) };
 	const struct loam_record owner = { .kind = kind, .id = id };
 	bool single = loam_redis_kind_is_single(kind);
 	if (kind == LOAM_REC_SETTING || kind == LOAM_REC_COUNTER || kind == LOAM_REC_DIR ||

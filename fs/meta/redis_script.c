@@ -22,8 +22,6 @@
  */
 #include "fs/meta/redis_engine.h"
 
-#include "core/limits.h"
-
 #include <string.h>
 
 static const char commit_script[] =
@@ -112,7 +110,10 @@ static const char lookup_script[] =
 	"  local parts={}\n"
 	"  for g=1,3 do\n"
 	"    local rem=0\n"
-	"    for k=1,4 do local v=rem*65536+l[k] l[k]=math.floor(v/1000000000) rem=v%1000000000 end\n"
+	"    for k=1,4 do\n"
+	"      local v=rem*65536+l[k]\n"
+	"      l[k]=math.floor(v/1000000000) rem=v%1000000000\n"
+	"    end\n"
 	"    parts[g]=rem\n"
 	"  end\n"
 	"  ino=string.format('%.0f%09.0f%09.0f',parts[3],parts[2],parts[1])\n"
@@ -163,8 +164,8 @@ static int load(struct loam_redis *redis, const char *script, char out_sha[41],
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	int rc = loam_resp_batch_words(&batch, err, "SCRIPT", "LOAD", script, NULL);
 	if (rc == 0)
-		rc = loam_redis_pool_ask(redis->pool, &batch,
-					 loam_deadline_in(LOAM_META_DEADLINE_MS), &replies, err);
+		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
+					 &replies, err);
 	if (rc < 0)
 		return rc;
 	const struct loam_resp_reply *sha = replies.items[0];
@@ -226,7 +227,7 @@ int loam_redis_script_lookup(struct loam_redis *redis, uint64_t parent, struct l
 			     struct loam_value *out_dentry, struct loam_value *out_attr,
 			     struct loam_err *err)
 {
-	struct loam_deadline deadline = loam_deadline_in(LOAM_META_DEADLINE_MS);
+	struct loam_deadline deadline = loam_deadline_in(redis->deadline_ms);
 	loam_auto_args struct loam_resp_args args = { 0 };
 	begin_script(&args, "1");
 	loam_resp_arg_format(&args, "d%llu", (unsigned long long)parent);
@@ -328,7 +329,7 @@ int loam_redis_script_commit(struct loam_redis *redis, struct loam_redis_conn *c
 {
 	loam_auto_args struct loam_resp_args args = { 0 };
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
-	struct loam_deadline deadline = loam_deadline_in(redis->reply_ms);
+	struct loam_deadline deadline = loam_redis_reply_deadline(redis, commit);
 	build_commit(commit, &args);
 	int rc =
 		call_script(conn, redis->commit_sha, commit_script, &args, deadline, &replies, err);

@@ -182,10 +182,14 @@ static const struct error_row errors[] = {
 	{ "ERR hash value is not an integer", FINAL, LOAM_E_CORRUPT, "a number is no number" },
 };
 
+/* Redis 6 puts "@user_script: 42: -" before what a script met. */
 static const struct error_row *error_row(const struct loam_resp_reply *reply)
 {
-	for (size_t i = 0; i < LOAM_ARRAY_COUNT(errors); i++)
-		if (loam_resp_is_error(reply, errors[i].prefix))
+	const char *text = loam_resp_text(reply);
+	const char *inner = *text == '@' ? strstr(text, ": -") : NULL;
+	text = inner ? inner + 3 : text;
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(errors) && reply->type == LOAM_RESP_ERROR; i++)
+		if (strncmp(text, errors[i].prefix, strlen(errors[i].prefix)) == 0)
 			return &errors[i];
 	return NULL;
 }

@@ -169,6 +169,11 @@ bool loam_resp_is_usable(const struct loam_resp *resp)
 	return poll(&idle, 1, 0) == 0;
 }
 
+int loam_resp_fd(const struct loam_resp *resp)
+{
+	return loam_stream_fd(resp->stream);
+}
+
 bool loam_resp_is_broken(const struct loam_resp *resp)
 {
 	return resp->broken;

@@ -106,5 +106,6 @@ int loam_resp_ask(struct loam_resp *resp, const struct loam_resp_batch *batch,
 /* False once broken, or when an idle connection was closed (or spoke) meanwhile: one poll(2). */
 bool loam_resp_is_usable(const struct loam_resp *resp);
 bool loam_resp_is_broken(const struct loam_resp *resp);
+int loam_resp_fd(const struct loam_resp *resp);
 
 #endif

@@ -6,6 +6,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/err.h"
+#include "fs/meta/resp.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -45,6 +46,50 @@ static _Noreturn void run_server(const struct loam_redis_server *server, bool ap
 	_exit(127);
 }
 
+static void fork_server(struct loam_redis_server *server, bool appendonly)
+{
+	server->pid = fork();
+	loam_assert(server->pid >= 0);
+	if (server->pid == 0)
+		run_server(server, appendonly);
+}
+
+void loam_redis_server_restart(struct loam_redis_server *server, bool appendonly)
+{
+	kill(server->pid, SIGKILL);
+	waitpid(server->pid, NULL, 0);
+	fork_server(server, appendonly);
+}
+
+void loam_redis_server_tell(const struct loam_redis_server *server, const char *expected, ...)
+{
+	struct loam_err err = { 0 };
+	struct loam_deadline deadline = loam_deadline_in(START_MS);
+	loam_auto_args struct loam_resp_args args = { 0 };
+	loam_auto_batch struct loam_resp_batch batch = LOAM_RESP_BATCH;
+	loam_auto_replies struct loam_resp_replies replies = { 0 };
+	struct loam_stream *stream;
+	va_list list;
+	va_start(list, expected);
+	for (const char *word; (word = va_arg(list, const char *));)
+		loam_resp_arg_word(&args, word);
+	va_end(list);
+	loam_assert(loam_resp_batch_add(&batch, &args, &err) == 0);
+	loam_assert(loam_stream_connect_unix(server->socket, deadline, &stream, &err) == 0);
+	struct loam_resp *resp = loam_resp_new(stream);
+	loam_assert(loam_resp_ask(resp, &batch, deadline, &replies, &err) == 0);
+	loam_resp_free(resp);
+	const char *text = loam_resp_text(replies.items[0]);
+	char number[24];
+	if (replies.items[0]->type == LOAM_RESP_INTEGER) {
+		snprintf(number, sizeof(number), "%lld", (long long)replies.items[0]->integer);
+		text = number;
+	}
+	if (strncmp(text, expected, strlen(expected)) != 0)
+		fprintf(stderr, "%s: '%s', not '%s'\n", args.values[0], text, expected);
+	loam_assert(strncmp(text, expected, strlen(expected)) == 0);
+}
+
 bool loam_redis_server_start(struct loam_redis_server *server, bool appendonly,
 			     const char **out_reason)
 {
@@ -53,11 +98,7 @@ bool loam_redis_server_start(struct loam_redis_server *server, bool appendonly,
 	snprintf(server->dir, sizeof(server->dir), "/tmp/loam-redis-XXXXXX");
 	loam_assert(mkdtemp(server->dir) != NULL);
 	snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", server->dir);
-	server->pid = fork();
-	loam_assert(server->pid >= 0);
-	if (server->pid == 0)
-		run_server(server, appendonly);
-
+	fork_server(server, appendonly);
 	struct loam_deadline deadline = loam_deadline_in(START_MS);
 	while (!answers(server->socket)) {
 		int status;

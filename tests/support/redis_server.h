@@ -20,6 +20,11 @@ struct loam_redis_server {
  * when redis-server is missing or does not answer within five seconds. */
 bool loam_redis_server_start(struct loam_redis_server *server, bool appendonly,
 			     const char **out_reason);
+/* Kills the server and starts it again on its data; it may still be loading them. */
+void loam_redis_server_restart(struct loam_redis_server *server, bool appendonly);
+/* Sends one command, words NULL-terminated, and asserts that the reply begins with expected. */
+void loam_redis_server_tell(const struct loam_redis_server *server, const char *expected, ...)
+	__attribute__((sentinel));
 /* Also after a failed start. */
 void loam_redis_server_stop(struct loam_redis_server *server);
 /* unix:///…?db=N, free(). */
