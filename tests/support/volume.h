@@ -18,7 +18,8 @@ void loam_test_store_free(struct loam_test_store *store);
 struct loam_engine *loam_test_store_engine(struct loam_test_store *store);
 /* One more client's engine on the same store: its calls are counted, its end leaves the store. */
 struct loam_engine *loam_test_store_client(struct loam_test_store *store);
-/* Calls (read, lookup, commit, add, scan) of all clients since the last time. */
+/* Calls (read, lookup, commit, add, scan) of all clients since the last time, made by the thread
+ * that made the store. */
 unsigned loam_test_store_calls(struct loam_test_store *store);
 
 #define LOAM_TEST_UUID "e94d66a8-2339-4abd-b8d8-6812df737892"
