@@ -214,10 +214,12 @@ int loam_redis_scan(struct loam_engine *engine, enum loam_record_kind kind, uint
 					   loam_deadline_in(loam_redis_of(engine)->deadline_ms) };
 	const struct loam_record owner = { .kind = kind, .id = id };
 	bool single = loam_redis_kind_is_single(kind);
+	enum loam_redis_shape shape = loam_redis_shape_of(kind);
+	bool whole = shape == LOAM_SHAPE_STRING || shape == LOAM_SHAPE_LIST;
 	if (kind == LOAM_REC_SETTING || kind == LOAM_REC_COUNTER || kind == LOAM_REC_DIR ||
-	    kind == LOAM_REC_XATTRS || kind == LOAM_REC_PARENTS)
+	    kind == LOAM_REC_XATTRS || kind == LOAM_REC_PARENTS || (whole && !single && id != 0))
 		return loam_fail(err, LOAM_E_UNSUPPORTED, "records of this kind cannot be listed");
-	if (single || (id != 0 && loam_redis_shape_of(kind) != LOAM_SHAPE_STRING))
+	if (single || id != 0)
 		return inner_page(&scan, &owner, cursor, err);
 	return key_page(&scan, cursor, err);
 }
