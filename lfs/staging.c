@@ -1,5 +1,13 @@
 /*
- * Jobs under /.loam/staging (lfs/staging.h).
+ * Jobs below /.loam/staging (lfs/staging.h): steps 3 and 8 of a push.
+ *
+ * A young job costs one transaction: its name carries its first sign of life. Later ones are an
+ * xattr, set by the thread below, never a time stamp of the file: those come from the clock of
+ * whatever node wrote last.
+ *
+ * Locks: `lock` guards the list, `beating`, `stopping` and the clock; no call to the store under
+ * it. A job leaves the list only while no round of signs is under way, so that nothing is written
+ * to it behind loam_staging_seal().
  */
 #include "lfs/staging.h"
 
@@ -9,122 +17,164 @@
 #include "core/log.h"
 #include "fs/files.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <uthash.h>
+#include <utlist.h>
 
-#define NAME_CHARS	 20
-#define TOUCHES_PER_LIFE 4
-#define TOUCH_MS_MAX	 60000
-
-struct loam_job {
-	struct loam_staging *staging;
-	char name[NAME_CHARS + 1];
-	uint64_t ino;
-	struct loam_job *next;
-};
+#define BEAT_MS_MIN	   250
+#define BEAT_MS_MAX	   60000
+#define RANDOM_BYTES	   20
+#define SECONDS_TEXT_BYTES 24
+#define JOBS_MAX	   4096 /* at once in this process */
 
 struct loam_staging {
 	const struct loam_tree *tree;
-	uint64_t life_seconds;
-	uint64_t dir_ino;
-	pthread_mutex_t lock; /* jobs, stopping */
-	pthread_cond_t wake;
-	struct loam_job *jobs;
-	bool stopping;
+	uint64_t dir;
+	uint64_t life_seconds, beat_ms;
 	pthread_t thread;
+	bool has_thread;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake, beaten;
+	struct loam_job *jobs;
+	size_t job_count;
+	bool beating, stopping;
+	int64_t clock_ms; /* the store's clock minus our monotonic one */
 };
 
-static int touch(struct loam_staging *staging, uint64_t ino, struct loam_err *err)
+/* ---- the clock --------------------------------------------------------------------------------
+ */
+
+static int ask_clock(struct loam_staging *staging, struct loam_err *err)
 {
-	struct loam_meta *meta = staging->tree->volume->meta;
-	struct loam_engine *engine = loam_meta_engine(meta);
-	int64_t now;
-	int rc = engine->ops->now(engine, &now, err);
+	struct loam_engine *engine = loam_meta_engine(staging->tree->volume->meta);
+	int64_t seconds;
+	int rc = engine->ops->now(engine, &seconds, err);
 	if (rc < 0)
 		return rc;
-	struct loam_attr values = { .mtime = { .tv_sec = now } }, attr;
-	return loam_meta_setattr(meta, &loam_who_root, ino, LOAM_SET_MTIME, &values, &attr, err);
+	loam_guard(&staging->lock);
+	staging->clock_ms = seconds * 1000 - (int64_t)loam_clock_ms();
+	return 0;
 }
 
-/* With the lock held: the inodes of all jobs, so that no trip is made under the lock. */
-static uint64_t *copy_inos(struct loam_staging *staging, size_t *out_count)
+int64_t loam_staging_now(struct loam_staging *staging)
 {
+	loam_guard(&staging->lock);
+	return (staging->clock_ms + (int64_t)loam_clock_ms()) / 1000;
+}
+
+/* ---- signs of life ----------------------------------------------------------------------------
+ */
+
+/* The inodes of all jobs; free(). The round is under way until end_round(). */
+static uint64_t *begin_round(struct loam_staging *staging, size_t *out_count)
+{
+	loam_guard(&staging->lock);
+	uint64_t *inos = loam_xcalloc(staging->job_count + 1, sizeof(*inos));
 	size_t count = 0;
-	for (struct loam_job *job = staging->jobs; job; job = job->next)
-		count++;
-	uint64_t *inos = loam_xcalloc(count, sizeof(*inos));
-	*out_count = 0;
-	for (struct loam_job *job = staging->jobs; job; job = job->next)
-		inos[(*out_count)++] = job->ino;
+	for (const struct loam_job *job = staging->jobs; job; job = job->next)
+		inos[count++] = job->ino;
+	staging->beating = count > 0;
+	*out_count = count;
 	return inos;
 }
 
-static void touch_all(struct loam_staging *staging)
+static void end_round(struct loam_staging *staging)
 {
-	size_t count;
-	pthread_mutex_lock(&staging->lock);
-	loam_auto_free uint64_t *inos = copy_inos(staging, &count);
-	pthread_mutex_unlock(&staging->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct loam_err err = { 0 };
-		if (touch(staging, inos[i], &err) < 0 && err.code != LOAM_E_NOT_FOUND)
-			loam_debug("staging.touch", "error=%s", err.text);
-	}
+	loam_guard(&staging->lock);
+	staging->beating = false;
+	pthread_cond_broadcast(&staging->beaten);
 }
 
-static void *keep_alive(void *arg)
+static void give_signs(struct loam_staging *staging)
+{
+	size_t count;
+	loam_auto_free uint64_t *inos = begin_round(staging, &count);
+	if (count == 0)
+		return;
+	struct loam_err err = { 0 };
+	int rc = ask_clock(staging, &err);
+	char text[SECONDS_TEXT_BYTES];
+	snprintf(text, sizeof(text), "%" PRId64, loam_staging_now(staging));
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		rc = loam_meta_setxattr(staging->tree->volume->meta, &loam_who_root, inos[i],
+					LOAM_XATTR_ALIVE, text, strlen(text), 0, &err);
+		if (rc == -LOAM_E_NOT_FOUND) { /* swept under us: its commit will find out */
+			loam_err_clear(&err);
+			rc = 0;
+		}
+	}
+	end_round(staging);
+	if (rc < 0)
+		loam_warn("lfs.staging", "jobs=%zu text=%s", count, err.text);
+}
+
+/* false: the end. */
+static bool wait_beat(struct loam_staging *staging)
+{
+	loam_guard(&staging->lock);
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(staging->beat_ms / 1000);
+	until.tv_nsec += (long)(staging->beat_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	int rc = 0;
+	while (!staging->stopping && rc == 0)
+		rc = pthread_cond_timedwait(&staging->wake, &staging->lock, &until);
+	return !staging->stopping;
+}
+
+static void *run_beats(void *arg)
 {
 	struct loam_staging *staging = arg;
-	uint64_t pause_ms = staging->life_seconds * 1000 / TOUCHES_PER_LIFE;
-	if (pause_ms > TOUCH_MS_MAX)
-		pause_ms = TOUCH_MS_MAX;
-	pthread_mutex_lock(&staging->lock);
-	while (!staging->stopping) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += (time_t)(pause_ms / 1000);
-		until.tv_nsec += (long)(pause_ms % 1000) * 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
-		pthread_cond_timedwait(&staging->wake, &staging->lock, &until);
-		if (staging->stopping)
-			break;
-		pthread_mutex_unlock(&staging->lock);
-		touch_all(staging);
-		pthread_mutex_lock(&staging->lock);
-	}
-	pthread_mutex_unlock(&staging->lock);
+	while (wait_beat(staging))
+		give_signs(staging);
 	return NULL;
 }
 
-static void init_sync(struct loam_staging *staging)
+/* ---- opening ----------------------------------------------------------------------------------
+ */
+
+static void init_locks(struct loam_staging *staging)
 {
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&staging->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&staging->lock, NULL);
+	pthread_cond_init(&staging->wake, &attr);
+	pthread_cond_init(&staging->beaten, NULL);
+	pthread_condattr_destroy(&attr);
 }
 
 int loam_staging_open(const struct loam_tree *tree, uint64_t life_seconds,
 		      struct loam_staging **out_staging, struct loam_err *err)
 {
-	char path[LOAM_PATH_BYTES_MAX];
-	loam_tree_state_path(tree, "staging", path);
-	uint64_t ino;
-	struct loam_attr attr;
-	int rc = loam_files_lookup(tree->volume, path, &ino, &attr, err);
-	if (rc < 0)
-		return rc;
 	struct loam_staging *staging = loam_xnew(struct loam_staging);
-	*staging =
-		(struct loam_staging){ .tree = tree, .life_seconds = life_seconds, .dir_ino = ino };
-	init_sync(staging);
-	if (pthread_create(&staging->thread, NULL, keep_alive, staging) != 0) {
-		free(staging);
-		return loam_fail(err, LOAM_E_BUSY, "no thread for staging");
+	staging->tree = tree;
+	staging->life_seconds = life_seconds;
+	staging->beat_ms = life_seconds * 250;
+	if (staging->beat_ms > BEAT_MS_MAX)
+		staging->beat_ms = BEAT_MS_MAX;
+	if (staging->beat_ms < BEAT_MS_MIN)
+		staging->beat_ms = BEAT_MS_MIN;
+	init_locks(staging);
+	char path[LOAM_PATH_BYTES_MAX];
+	struct loam_attr attr;
+	loam_tree_state_path(tree, "staging", path);
+	int rc = loam_files_lookup(tree->volume, path, &staging->dir, &attr, err);
+	if (rc == 0)
+		rc = ask_clock(staging, err);
+	if (rc == 0 && pthread_create(&staging->thread, NULL, run_beats, staging) != 0)
+		rc = loam_fail(err, LOAM_E_BUSY, "no thread for signs of life");
+	staging->has_thread = rc == 0;
+	if (rc < 0) {
+		loam_staging_close(staging);
+		return rc;
 	}
 	*out_staging = staging;
 	return 0;
@@ -134,92 +184,176 @@ void loam_staging_close(struct loam_staging *staging)
 {
 	if (!staging)
 		return;
-	pthread_mutex_lock(&staging->lock);
 	loam_assert(staging->jobs == NULL);
-	staging->stopping = true;
-	pthread_cond_signal(&staging->wake);
-	pthread_mutex_unlock(&staging->lock);
-	pthread_join(staging->thread, NULL);
+	if (staging->has_thread) {
+		pthread_mutex_lock(&staging->lock);
+		staging->stopping = true;
+		pthread_cond_broadcast(&staging->wake);
+		pthread_mutex_unlock(&staging->lock);
+		pthread_join(staging->thread, NULL);
+	}
 	pthread_cond_destroy(&staging->wake);
+	pthread_cond_destroy(&staging->beaten);
 	pthread_mutex_destroy(&staging->lock);
 	free(staging);
 }
 
-int loam_job_new(struct loam_staging *staging, struct loam_job **out_job, struct loam_err *err)
+/* ---- jobs -------------------------------------------------------------------------------------
+ */
+
+static int enlist(struct loam_staging *staging, struct loam_job *job, struct loam_err *err)
 {
-	struct loam_job *job = loam_xnew(struct loam_job);
-	job->staging = staging;
-	loam_random_base62(job->name, NAME_CHARS);
-	const struct loam_who service = { .uid = LOAM_SERVICE_ID, .gid = LOAM_SERVICE_ID };
-	struct loam_create create = { .type = LOAM_TYPE_DIR,
-				      .mode = 0700,
-				      .set_flags = LOAM_FLAG_SKIP_TRASH };
-	struct loam_attr attr;
-	int rc = loam_meta_create(staging->tree->volume->meta, &service, staging->dir_ino,
-				  loam_name_of(job->name), &create, &job->ino, &attr, err);
-	if (rc == 0)
-		rc = touch(staging, job->ino, err);
-	if (rc < 0) {
-		free(job);
-		return loam_context(err, "make a staging directory");
-	}
 	loam_guard(&staging->lock);
-	job->next = staging->jobs;
-	staging->jobs = job;
-	*out_job = job;
+	if (staging->job_count == JOBS_MAX)
+		return loam_fail(err, LOAM_E_BUSY, "%d jobs are under way", JOBS_MAX);
+	DL_APPEND(staging->jobs, job);
+	staging->job_count++;
 	return 0;
 }
 
-uint64_t loam_job_ino(const struct loam_job *job)
+int loam_staging_make(struct loam_staging *staging, enum loam_type type, struct loam_job **out_job,
+		      struct loam_err *err)
 {
-	return job->ino;
+	static const struct loam_who service = { .uid = LOAM_SERVICE_ID, .gid = LOAM_SERVICE_ID };
+	struct loam_create create = { .type = type,
+				      .mode = type == LOAM_TYPE_DIR ? 0700 : 0400,
+				      .set_flags = LOAM_FLAG_SKIP_TRASH };
+	struct loam_job *job = loam_xnew(struct loam_job);
+	loam_auto_free struct loam_job *owned = job;
+	char random[RANDOM_BYTES + 1];
+	loam_random_base62(random, RANDOM_BYTES);
+	snprintf(job->name, sizeof(job->name), "%" PRId64 "-%s", loam_staging_now(staging), random);
+	job->staging = staging;
+	job->dir = staging->dir;
+	struct loam_attr attr;
+	int rc = loam_meta_create(staging->tree->volume->meta, &service, job->dir,
+				  loam_name_of(job->name), &create, &job->ino, &attr, err);
+	if (rc < 0)
+		return loam_context(err, "make a staging place");
+	rc = enlist(staging, job, err);
+	if (rc < 0) {
+		struct loam_err ignored = { 0 };
+		loam_meta_remove_tree(staging->tree->volume->meta, &loam_who_root, job->dir,
+				      loam_name_of(job->name), &ignored);
+		return rc;
+	}
+	*out_job = loam_steal(&owned);
+	return 0;
 }
 
-static void forget(struct loam_job *job)
+void loam_staging_seal(struct loam_job *job)
 {
-	loam_guard(&job->staging->lock);
-	struct loam_job **at = &job->staging->jobs;
-	while (*at != job)
-		at = &(*at)->next;
-	*at = job->next;
+	struct loam_staging *staging = job->staging;
+	loam_guard(&staging->lock);
+	if (!job->prev)
+		return;
+	while (staging->beating)
+		pthread_cond_wait(&staging->beaten, &staging->lock);
+	DL_DELETE(staging->jobs, job);
+	job->prev = NULL;
+	staging->job_count--;
 }
 
-void loam_job_free(struct loam_job *job)
+void loam_staging_end(struct loam_job *job, bool taken)
 {
 	if (!job)
 		return;
-	forget(job);
+	loam_staging_seal(job);
 	struct loam_err err = { 0 };
-	if (loam_meta_remove_tree(job->staging->tree->volume->meta, &loam_who_root,
-				  job->staging->dir_ino, loam_name_of(job->name), &err) < 0 &&
-	    err.code != LOAM_E_NOT_FOUND)
-		loam_debug("staging.remove", "job=%s error=%s", job->name, err.text);
+	int rc = taken ? 0
+		       : loam_meta_remove_tree(job->staging->tree->volume->meta, &loam_who_root,
+					       job->dir, loam_name_of(job->name), &err);
+	if (rc < 0 && rc != -LOAM_E_NOT_FOUND)
+		loam_warn("lfs.staging", "left=%s text=%s", job->name, err.text);
 	free(job);
 }
 
-int loam_staging_sweep(struct loam_staging *staging, uint64_t *out_removed, struct loam_err *err)
+/* ---- sweeping ---------------------------------------------------------------------------------
+ */
+
+static bool is_ours(struct loam_staging *staging, struct loam_name name)
+{
+	loam_guard(&staging->lock);
+	for (const struct loam_job *job = staging->jobs; job; job = job->next)
+		if (strlen(job->name) == name.bytes &&
+		    memcmp(job->name, name.data, name.bytes) == 0)
+			return true;
+	return false;
+}
+
+static bool parse_seconds(const char *text, size_t bytes, int64_t *out)
+{
+	int64_t seconds = 0;
+	if (bytes == 0 || bytes > 15)
+		return false;
+	for (size_t i = 0; i < bytes; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		seconds = seconds * 10 + (text[i] - '0');
+	}
+	*out = seconds;
+	return true;
+}
+
+/* When the job was last known to live. A name that is not ours counts from its own times. */
+static int last_sign(struct loam_staging *staging, const struct loam_dir_entry *entry,
+		     int64_t *out_seconds, struct loam_err *err)
+{
+	const char *dash = memchr(entry->name.data, '-', entry->name.bytes);
+	size_t bytes = dash ? (size_t)(dash - entry->name.data) : 0;
+	int64_t last = 0;
+	if (!parse_seconds(entry->name.data, bytes, &last) && entry->has_attr)
+		last = entry->attr.ctime.tv_sec;
+
+	loam_auto_buf struct loam_buf text = LOAM_BUF(SECONDS_TEXT_BYTES);
+	int64_t alive;
+	int rc = loam_meta_getxattr(staging->tree->volume->meta, entry->dentry.ino,
+				    LOAM_XATTR_ALIVE, &text, err);
+	if (rc == -LOAM_E_NO_DATA || rc == -LOAM_E_NOT_FOUND)
+		loam_err_clear(err);
+	else if (rc < 0)
+		return rc;
+	else if (parse_seconds(loam_buf_text(&text), text.bytes, &alive) && alive > last)
+		last = alive;
+	*out_seconds = last;
+	return 0;
+}
+
+static int sweep_entry(struct loam_staging *staging, const struct loam_dir_entry *entry,
+		       struct loam_err *err)
 {
 	struct loam_meta *meta = staging->tree->volume->meta;
-	struct loam_engine *engine = loam_meta_engine(meta);
-	struct loam_dir *dir = NULL;
-	int64_t now;
-	*out_removed = 0;
-	int rc = engine->ops->now(engine, &now, err);
-	if (rc == 0)
-		rc = loam_meta_opendir(meta, staging->dir_ino, true, &dir, err);
-	for (size_t i = 0; rc == 0 && i < loam_dir_count(dir); i++) {
-		const struct loam_dir_entry *entry = loam_dir_at(dir, i);
-		if (!entry->has_attr ||
-		    now - entry->attr.mtime.tv_sec <= (int64_t)staging->life_seconds)
-			continue;
-		rc = loam_meta_remove_tree(meta, &loam_who_root, staging->dir_ino, entry->name,
-					   err);
-		if (rc == -LOAM_E_NOT_FOUND) { /* another server swept it */
-			loam_err_clear(err);
-			rc = 0;
-		}
-		*out_removed += rc == 0;
+	if (is_ours(staging, entry->name))
+		return 0;
+	int64_t last;
+	int rc = last_sign(staging, entry, &last, err);
+	if (rc < 0)
+		return rc;
+	int64_t silent = loam_staging_now(staging) - last;
+	if (silent <= (int64_t)staging->life_seconds)
+		return 0;
+	rc = loam_meta_remove_tree(meta, &loam_who_root, staging->dir, entry->name, err);
+	if (rc == -LOAM_E_NOT_FOUND) {
+		loam_err_clear(err);
+		return 0;
 	}
+	if (rc == 0)
+		loam_info("lfs.staging", "swept=%.*s silent_s=%" PRId64, (int)entry->name.bytes,
+			  entry->name.data, silent);
+	return rc;
+}
+
+int loam_staging_sweep(struct loam_staging *staging, struct loam_err *err)
+{
+	int rc = ask_clock(staging, err);
+	if (rc < 0)
+		return rc;
+	struct loam_dir *dir = NULL;
+	rc = loam_meta_opendir(staging->tree->volume->meta, staging->dir, true, &dir, err);
+	if (rc < 0)
+		return loam_context(err, "sweep staging");
+	for (size_t i = 0; rc == 0 && i < loam_dir_count(dir); i++)
+		rc = sweep_entry(staging, loam_dir_at(dir, i), err);
 	loam_dir_close(dir);
 	return rc < 0 ? loam_context(err, "sweep staging") : 0;
 }

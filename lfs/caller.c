@@ -1,0 +1,89 @@
+/*
+ * Callers of the LFS doors (lfs/caller.h). Steps 2 and 3 of a push.
+ *
+ * Whether credentials may come over plain HTTP is decided by the server before a handler runs.
+ */
+#include "lfs/caller.h"
+
+#include <stdio.h>
+
+int loam_lfs_caller(const struct loam_web_request *request, enum loam_want want,
+		    struct loam_lfs_caller *out_caller, struct loam_err *err)
+{
+	const struct loam_lfs_context *context = loam_lfs_context(request);
+	int rc = loam_auth_header(context->auth, request->header(request, "Authorization"),
+				  request->peer, &out_caller->who, err);
+	if (rc < 0)
+		return rc;
+	const char *text = loam_web_param(request, "repo");
+	rc = loam_repo_parse(text ? text : "", &out_caller->repo, err);
+	if (rc < 0) {
+		loam_err_clear(err);
+		if (out_caller->who.kind == LOAM_ANONYMOUS)
+			return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
+		return loam_fail(err, LOAM_E_NOT_FOUND, "no such repository");
+	}
+	return loam_lfs_caller_may(request, out_caller, want, err);
+}
+
+int loam_lfs_caller_may(const struct loam_web_request *request,
+			const struct loam_lfs_caller *caller, enum loam_want want,
+			struct loam_err *err)
+{
+	return loam_auth_check(loam_lfs_context(request)->auth, &caller->who, &caller->repo, want,
+			       NULL, err);
+}
+
+/* auth says "not found" to those who may not read; who holds a link knows that it was there. */
+static int refuse(struct loam_auth *auth, const struct loam_link *link, struct loam_err *err)
+{
+	struct loam_gate gate;
+	loam_err_clear(err);
+	int found = loam_gate_read(loam_auth_tree(auth), &link->repo, &gate, err);
+	if (found < 0)
+		return found;
+	if (found == 0)
+		return loam_fail(err, LOAM_E_NOT_FOUND, "the repository is not there any more");
+	loam_gate_release(&gate);
+	return loam_fail(err, LOAM_E_DENIED, "this transfer is not allowed any more");
+}
+
+int loam_lfs_link_may(struct loam_auth *auth, const struct loam_link *link, enum loam_want want,
+		      uint64_t *out_gate_ino, struct loam_err *err)
+{
+	struct loam_principal who = { .kind = LOAM_ANONYMOUS };
+	struct loam_gate gate;
+	int rc = 0;
+	if (link->user[0])
+		rc = loam_auth_user(auth, link->user, link->token_id, &who, err);
+	if (rc == 0)
+		rc = loam_auth_check(auth, &who, &link->repo, want, &gate, err);
+	if (rc == -LOAM_E_UNAUTHENTICATED || rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_DENIED)
+		return refuse(auth, link, err);
+	if (rc < 0)
+		return rc;
+	if (out_gate_ino)
+		*out_gate_ino = gate.ino;
+	loam_gate_release(&gate);
+	return 0;
+}
+
+int loam_lfs_transfer_error(struct loam_err *err)
+{
+	if (err->code == LOAM_E_UNAUTHENTICATED)
+		err->code = LOAM_E_DENIED;
+	else if (err->code == LOAM_E_UNPROCESSABLE)
+		err->code = LOAM_E_INVALID;
+	else if (err->code == LOAM_E_CONFLICT || err->code == LOAM_E_AGAIN)
+		err->code = LOAM_E_UNAVAILABLE; /* to be tried again */
+	return -(int)err->code;
+}
+
+void loam_lfs_link_counts_as(const struct loam_web_request *request, const struct loam_link *link,
+			     char out[64])
+{
+	if (link->user[0])
+		snprintf(out, 64, "%s", link->user);
+	else
+		snprintf(out, 64, "@%s", request->peer ? request->peer : "");
+}
