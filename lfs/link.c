@@ -159,14 +159,14 @@ static void sign(struct loam_link_keys *keys, size_t index, const struct loam_li
 /* Percent-encodes what may not stand in a query. */
 static char *query_text(const char *text)
 {
-	char *out = loam_xcalloc(3 * strlen(text) + 1, 1);
-	size_t at = 0;
-	for (; *text; text++) {
+	size_t out_bytes = 3 * strlen(text) + 1;
+	char *out = loam_xcalloc(out_bytes, 1);
+	for (size_t at = 0; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 		if (c < 0x80 && (isalnum(c) || strchr("-._~", c)))
 			out[at++] = (char)c;
 		else
-			at += (size_t)sprintf(out + at, "%%%02X", c);
+			at += (size_t)snprintf(out + at, out_bytes - at, "%%%02X", c);
 	}
 	return out;
 }

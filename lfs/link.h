@@ -14,6 +14,7 @@
 #define LOAM_LFS_LINK_H
 
 #include "auth/auth.h"
+#include "core/hash.h"
 #include "core/web.h"
 
 struct loam_link {

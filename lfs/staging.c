@@ -7,7 +7,7 @@
  *
  * Locks: `lock` guards the list, `beating`, `stopping` and the clock; no call to the store under
  * it. A job leaves the list only while no round of signs is under way, so that nothing is written
- * to it behind loam_staging_seal().
+ * to it behind loam_job_seal().
  */
 #include "lfs/staging.h"
 
@@ -23,11 +23,19 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#define JOB_NAME_BYTES	   48
 #define BEAT_MS_MIN	   250
 #define BEAT_MS_MAX	   60000
 #define RANDOM_BYTES	   20
 #define SECONDS_TEXT_BYTES 24
 #define JOBS_MAX	   4096 /* at once in this process */
+
+struct loam_job {
+	struct loam_staging *staging;
+	char name[JOB_NAME_BYTES];
+	uint64_t ino;
+	struct loam_job *prev, *next; /* prev NULL: not in the list */
+};
 
 struct loam_staging {
 	const struct loam_tree *tree;
@@ -211,37 +219,56 @@ static int enlist(struct loam_staging *staging, struct loam_job *job, struct loa
 	return 0;
 }
 
-int loam_staging_make(struct loam_staging *staging, enum loam_type type, struct loam_job **out_job,
-		      struct loam_err *err)
+static int make(struct loam_staging *staging, enum loam_type type, struct loam_job **out_job,
+		struct loam_err *err)
 {
 	static const struct loam_who service = { .uid = LOAM_SERVICE_ID, .gid = LOAM_SERVICE_ID };
 	struct loam_create create = { .type = type,
 				      .mode = type == LOAM_TYPE_DIR ? 0700 : 0400,
 				      .set_flags = LOAM_FLAG_SKIP_TRASH };
-	struct loam_job *job = loam_xnew(struct loam_job);
-	loam_auto_free struct loam_job *owned = job;
+	loam_auto_free struct loam_job *job = loam_xnew(struct loam_job);
 	char random[RANDOM_BYTES + 1];
 	loam_random_base62(random, RANDOM_BYTES);
 	snprintf(job->name, sizeof(job->name), "%" PRId64 "-%s", loam_staging_now(staging), random);
 	job->staging = staging;
-	job->dir = staging->dir;
 	struct loam_attr attr;
-	int rc = loam_meta_create(staging->tree->volume->meta, &service, job->dir,
+	int rc = loam_meta_create(staging->tree->volume->meta, &service, staging->dir,
 				  loam_name_of(job->name), &create, &job->ino, &attr, err);
 	if (rc < 0)
-		return loam_context(err, "make a staging place");
+		return loam_context(err, "make a staging job");
 	rc = enlist(staging, job, err);
 	if (rc < 0) {
 		struct loam_err ignored = { 0 };
-		loam_meta_remove_tree(staging->tree->volume->meta, &loam_who_root, job->dir,
+		loam_meta_remove_tree(staging->tree->volume->meta, &loam_who_root, staging->dir,
 				      loam_name_of(job->name), &ignored);
 		return rc;
 	}
-	*out_job = loam_steal(&owned);
+	*out_job = loam_steal(&job);
 	return 0;
 }
 
-void loam_staging_seal(struct loam_job *job)
+int loam_job_new(struct loam_staging *staging, struct loam_job **out_job, struct loam_err *err)
+{
+	return make(staging, LOAM_TYPE_DIR, out_job, err);
+}
+
+int loam_job_new_file(struct loam_staging *staging, struct loam_job **out_job, struct loam_err *err)
+{
+	return make(staging, LOAM_TYPE_FILE, out_job, err);
+}
+
+uint64_t loam_job_ino(const struct loam_job *job)
+{
+	return job->ino;
+}
+
+uint64_t loam_job_place(const struct loam_job *job, struct loam_name *out_name)
+{
+	*out_name = loam_name_of(job->name);
+	return job->staging->dir;
+}
+
+void loam_job_seal(struct loam_job *job)
 {
 	struct loam_staging *staging = job->staging;
 	loam_guard(&staging->lock);
@@ -254,17 +281,22 @@ void loam_staging_seal(struct loam_job *job)
 	staging->job_count--;
 }
 
-void loam_staging_end(struct loam_job *job, bool taken)
+void loam_job_free(struct loam_job *job)
 {
 	if (!job)
 		return;
-	loam_staging_seal(job);
+	loam_job_seal(job);
 	struct loam_err err = { 0 };
-	int rc = taken ? 0
-		       : loam_meta_remove_tree(job->staging->tree->volume->meta, &loam_who_root,
-					       job->dir, loam_name_of(job->name), &err);
+	int rc = loam_meta_remove_tree(job->staging->tree->volume->meta, &loam_who_root,
+				       job->staging->dir, loam_name_of(job->name), &err);
 	if (rc < 0 && rc != -LOAM_E_NOT_FOUND)
 		loam_warn("lfs.staging", "left=%s text=%s", job->name, err.text);
+	free(job);
+}
+
+void loam_job_taken(struct loam_job *job)
+{
+	loam_assert(!job->prev);
 	free(job);
 }
 
@@ -319,6 +351,7 @@ static int last_sign(struct loam_staging *staging, const struct loam_dir_entry *
 	return 0;
 }
 
+/* 1 removed, 0 left alone. */
 static int sweep_entry(struct loam_staging *staging, const struct loam_dir_entry *entry,
 		       struct loam_err *err)
 {
@@ -333,18 +366,20 @@ static int sweep_entry(struct loam_staging *staging, const struct loam_dir_entry
 	if (silent <= (int64_t)staging->life_seconds)
 		return 0;
 	rc = loam_meta_remove_tree(meta, &loam_who_root, staging->dir, entry->name, err);
-	if (rc == -LOAM_E_NOT_FOUND) {
+	if (rc == -LOAM_E_NOT_FOUND) { /* another server was faster */
 		loam_err_clear(err);
 		return 0;
 	}
-	if (rc == 0)
-		loam_info("lfs.staging", "swept=%.*s silent_s=%" PRId64, (int)entry->name.bytes,
-			  entry->name.data, silent);
-	return rc;
+	if (rc < 0)
+		return rc;
+	loam_info("lfs.staging", "swept=%.*s silent_s=%" PRId64, (int)entry->name.bytes,
+		  entry->name.data, silent);
+	return 1;
 }
 
-int loam_staging_sweep(struct loam_staging *staging, struct loam_err *err)
+int loam_staging_sweep(struct loam_staging *staging, uint64_t *out_removed, struct loam_err *err)
 {
+	*out_removed = 0;
 	int rc = ask_clock(staging, err);
 	if (rc < 0)
 		return rc;
@@ -352,8 +387,10 @@ int loam_staging_sweep(struct loam_staging *staging, struct loam_err *err)
 	rc = loam_meta_opendir(staging->tree->volume->meta, staging->dir, true, &dir, err);
 	if (rc < 0)
 		return loam_context(err, "sweep staging");
-	for (size_t i = 0; rc == 0 && i < loam_dir_count(dir); i++)
+	for (size_t i = 0; rc >= 0 && i < loam_dir_count(dir); i++) {
 		rc = sweep_entry(staging, loam_dir_at(dir, i), err);
+		*out_removed += rc == 1;
+	}
 	loam_dir_close(dir);
 	return rc < 0 ? loam_context(err, "sweep staging") : 0;
 }

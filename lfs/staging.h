@@ -15,37 +15,37 @@
 
 #include "auth/tree.h"
 
-#define LOAM_XATTR_ALIVE    "trusted.loam.alive"
-#define LOAM_JOB_NAME_BYTES 48
+/* On jobs only: whoever takes one elsewhere removes it. */
+#define LOAM_XATTR_ALIVE "trusted.loam.alive"
 
 struct loam_staging;
-
-struct loam_job {
-	uint64_t dir;			/* inode of /.loam/staging */
-	char name[LOAM_JOB_NAME_BYTES]; /* in it */
-	uint64_t ino;
-	struct loam_staging *staging;
-	struct loam_job *prev, *next; /* of staging's list; prev NULL: not in it */
-};
+struct loam_job;
 
 /* tree is borrowed. Starts the thread. */
 int loam_staging_open(const struct loam_tree *tree, uint64_t life_seconds,
 		      struct loam_staging **out_staging, struct loam_err *err);
-/* All jobs must have ended. Accepts NULL. */
+/* Every job must have been freed. Accepts NULL. */
 void loam_staging_close(struct loam_staging *staging);
 
-/* A new job owned by the service: LOAM_TYPE_FILE (0400) or LOAM_TYPE_DIR (0700). */
-int loam_staging_make(struct loam_staging *staging, enum loam_type type, struct loam_job **out_job,
+/* A new, empty directory of the service, 0700. */
+int loam_job_new(struct loam_staging *staging, struct loam_job **out_job, struct loam_err *err);
+/* A new, empty file of the service, 0400. */
+int loam_job_new_file(struct loam_staging *staging, struct loam_job **out_job,
 		      struct loam_err *err);
-/* No more signs of life from here on: what a commit moves must not be touched behind it. */
-void loam_staging_seal(struct loam_job *job);
-/* Ends the job and frees it. taken: a commit has moved it, its name is gone; else what stands there
- * is removed, and a failure leaves it to the sweep. Accepts NULL. */
-void loam_staging_end(struct loam_job *job, bool taken);
+uint64_t loam_job_ino(const struct loam_job *job);
+/* Where it stands: the directory, and its name there (borrowed from job). */
+uint64_t loam_job_place(const struct loam_job *job, struct loam_name *out_name);
+/* No more signs of life: nothing is written to the inode behind this call. Before a commit that
+ * takes the job elsewhere. */
+void loam_job_seal(struct loam_job *job);
+/* Removes the job with all that is in it; failing that, the sweep does. Accepts NULL. */
+void loam_job_free(struct loam_job *job);
+/* Frees a sealed job whose inode a commit has taken elsewhere. */
+void loam_job_taken(struct loam_job *job);
 
-/* Removes every dead job of any server. */
-int loam_staging_sweep(struct loam_staging *staging, struct loam_err *err);
-/* The store's clock, as last asked for. */
+/* Removes jobs without a sign of life, of any process. */
+int loam_staging_sweep(struct loam_staging *staging, uint64_t *out_removed, struct loam_err *err);
+/* The store's clock in seconds, as it stood when it was last asked for, plus the time since. */
 int64_t loam_staging_now(struct loam_staging *staging);
 
 #endif
