@@ -26,7 +26,7 @@
 #define SPARE_CONNECTIONS  512 /* idle ones, beside those that are served */
 #define THREAD_STACK_BYTES (1u << 20)
 #define PEM_BYTES_MAX	   (1u << 20)
-#define UNWIND_MS	   2000
+#define UNWIND_MS	   5000
 #define LOOK_MS		   50
 #define TLS_PRIORITIES	   "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 

@@ -40,7 +40,7 @@ int loam_http_start(const struct loam_http_options *options, struct loam_http **
 const char *loam_http_address(const struct loam_http *http);
 /*
  * Takes no new work, lets running requests finish for grace_ms, then cuts them. true: all ended,
- * http is freed. false: a handler still ran 2 s after it was cut; the process should exit, nothing
+ * http is freed. false: a handler still ran 5 s after it was cut; the process should exit, nothing
  * is freed. *stop_now, if not NULL, may be set by a signal handler to end the wait early.
  */
 bool loam_http_stop(struct loam_http *http, uint64_t grace_ms, const volatile int *stop_now);

@@ -78,7 +78,7 @@ void loam_http_answer_error(struct http_exchange *exchange, const struct loam_er
 	bool hidden = status >= 500 && err->code != LOAM_E_QUOTA && err->code != LOAM_E_BUSY &&
 		      err->code != LOAM_E_UNSUPPORTED;
 	char text[LOAM_ERR_TEXT_MAX + 64];
-	if (status >= 500)
+	if (status >= 500 && err->code != LOAM_E_INTERRUPTED)
 		loam_error("http.error", "code=%s text=%s", loam_code_name(err->code), err->text);
 	if (hidden)
 		snprintf(text, sizeof(text), "%s (request %s)\n", loam_code_meaning(err->code),

@@ -1,0 +1,267 @@
+/*
+ * loam serve: Git, LFS and health over HTTP until SIGTERM or SIGINT. The first signal lets running
+ * transfers finish, a second one ends at once. All steps of a push but the mount's run below this.
+ *
+ * A lock file in the directory of bare repositories names the process that serves it: a second one
+ * on the same directory would race for quarantines and publishing (reliability.md cli-4).
+ */
+#include "auth/instance.h"
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/sys.h"
+#include "server/commands.h"
+#include "server/git_slots.h"
+#include "server/http.h"
+#include "server/server.h"
+#include "sync/publish.h"
+
+#include "core/banned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define GRACE_MS       25000 /* and 5 s to unwind what was cut: 30 s in all */
+#define LOCK_NAME      ".loam-serve.lock"
+#define LOCK_TEXT_MAX  64
+#define TABLES_MAX     8
+#define SIGNAL_LOOK_MS 100
+
+struct serve_opts {
+	const char *meta, *listen, *repos, *tls_cert, *tls_key;
+};
+
+static volatile int end_asked, end_now;
+
+static void note_signal(int number)
+{
+	end_now = end_asked;
+	end_asked = 1;
+}
+
+static void watch_signals(void)
+{
+	struct sigaction action = { .sa_handler = note_signal };
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+/* What lives as long as the server, released in the reverse of its making. */
+struct serving {
+	struct loam_instance *instance;
+	struct loam_lfs *lfs;
+	struct loam_publisher *publisher;
+	bool reconciling;
+	struct loam_server server;
+	struct loam_route_table tables[TABLES_MAX];
+	size_t table_count;
+	int lock_fd;
+	struct loam_http *http;
+};
+
+static void release_serving(struct serving *serving)
+{
+	if (serving->reconciling)
+		loam_reconciler_stop(serving->publisher);
+	loam_git_slots_free(serving->server.git_slots);
+	if (serving->publisher)
+		loam_publisher_close(serving->publisher);
+	if (serving->lfs)
+		loam_lfs_close(serving->lfs);
+	free((char *)serving->server.repos);
+	loam_instance_close(serving->instance);
+	if (serving->lock_fd >= 0)
+		close(serving->lock_fd); /* and with it the lock */
+}
+
+static const char *first_set(const char *option, const char *configured)
+{
+	return option ? option : configured;
+}
+
+static int lock_held(const char *repos, int fd, struct loam_err *err)
+{
+	char text[LOCK_TEXT_MAX + 1] = "";
+	ssize_t got = pread(fd, text, LOCK_TEXT_MAX, 0);
+	text[got > 0 ? got : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return loam_fail(err, LOAM_E_BUSY, "%s is served already, by process %s", repos,
+			 text[0] ? text : "unknown");
+}
+
+static int lock_repos(const char *repos, int *out_fd, struct loam_err *err)
+{
+	loam_auto_free char *path = loam_path_join(repos, LOCK_NAME);
+	loam_auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return loam_fail_errno(err, "open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? lock_held(repos, fd, err)
+					    : loam_fail_errno(err, "lock %s", path);
+	char text[LOCK_TEXT_MAX];
+	int bytes = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0)
+		return loam_fail_errno(err, "write %s", path);
+	int rc = loam_sys_pwrite_all(fd, text, (size_t)bytes, 0, err);
+	if (rc == 0)
+		*out_fd = loam_steal_fd(&fd);
+	return rc;
+}
+
+static int open_repos(struct serving *serving, const char *configured, struct loam_err *err)
+{
+	int rc = loam_mkdir_all(configured, 0700, err);
+	if (rc < 0)
+		return rc;
+	char *real = realpath(configured, NULL);
+	if (!real)
+		return loam_fail_errno(err, "resolve %s", configured);
+	serving->server.repos = real;
+	return lock_repos(real, &serving->lock_fd, err);
+}
+
+static int git_dir_of(struct loam_server *server, const struct loam_repo *repo, char *out_path,
+		      struct loam_err *err)
+{
+	return loam_git_dir(server->publisher, repo, out_path, err);
+}
+
+static void add_table(struct serving *serving, const struct loam_route_table *table)
+{
+	loam_assert(serving->table_count < TABLES_MAX);
+	serving->tables[serving->table_count++] = *table;
+}
+
+static void add_tables(struct serving *serving)
+{
+	struct loam_route_table lfs = { .routes = loam_lfs_routes };
+	while (lfs.routes[lfs.count].path)
+		lfs.count++;
+	add_table(serving, &loam_health_routes);
+	add_table(serving, &loam_git_routes);
+	add_table(serving, &lfs);
+}
+
+/* What the doors work with, once volume and repositories are ours. */
+static int open_doors(struct serving *serving, struct loam_err *err)
+{
+	struct loam_instance *instance = serving->instance;
+	struct loam_server *server = &serving->server;
+	int rc = loam_lfs_open(instance->auth, instance->config, &serving->lfs, err);
+	if (rc < 0)
+		return rc;
+	rc = loam_publisher_open(&instance->tree, instance->config, server->repos,
+				 &serving->publisher, err);
+	if (rc < 0)
+		return rc;
+	server->lfs_context = (struct loam_lfs_context){ .lfs = serving->lfs,
+							 .auth = instance->auth,
+							 .config = instance->config };
+	server->volume = instance->volume;
+	server->auth = instance->auth;
+	server->config = instance->config;
+	server->publisher = serving->publisher;
+	server->authorize = loam_server_authorize;
+	server->git_dir = git_dir_of;
+	server->git_slots = loam_git_slots_new(LOAM_GIT_CHILDREN_MAX);
+	add_tables(serving);
+	rc = loam_reconciler_start(serving->publisher, err);
+	serving->reconciling = rc == 0;
+	return rc;
+}
+
+static int open_serving(struct serving *serving, const struct serve_opts *opts,
+			struct loam_err *err)
+{
+	const struct loam_instance_options options = { .meta_url = opts->meta,
+						       .session = true,
+						       .cache = true };
+	int rc = loam_instance_open(&options, &serving->instance, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_config *config = serving->instance->config;
+	rc = open_repos(serving, first_set(opts->repos, config->server_repos), err);
+	return rc < 0 ? rc : open_doors(serving, err);
+}
+
+static int start_http(struct serving *serving, const struct serve_opts *opts, struct loam_err *err)
+{
+	const struct loam_config *config = serving->instance->config;
+	const struct loam_http_options options = {
+		.listen = first_set(opts->listen, config->server_listen),
+		.tls_cert = first_set(opts->tls_cert, config->server_tls_cert),
+		.tls_key = first_set(opts->tls_key, config->server_tls_key),
+		.url = config->server_url,
+		.trusted_proxy = config->server_trusted_proxy,
+		.plain_http = config->server_plain_http,
+		.workers = config->server_workers,
+		.tables = serving->tables,
+		.table_count = serving->table_count,
+		.context = &serving->server,
+	};
+	int rc = loam_http_start(&options, &serving->http, err);
+	if (rc == 0)
+		loam_info("serve.ready", "listen=%s tls=%d repos=%s",
+			  loam_http_address(serving->http), options.tls_cert && options.tls_cert[0],
+			  serving->server.repos);
+	return rc;
+}
+
+/* The first signal stops with grace; one behind it, or a handler that does not come back, ends the
+ * process where it stands: what was acknowledged is durable, the rest is swept. */
+static void serve_until_asked(struct serving *serving)
+{
+	while (!end_asked)
+		loam_clock_sleep_ms(SIGNAL_LOOK_MS);
+	loam_info("serve.stopping", "listen=%s", loam_http_address(serving->http));
+	if (loam_http_stop(serving->http, GRACE_MS, &end_now))
+		return;
+	loam_warn("serve.unfinished", "asked_twice=%d", end_now);
+	_exit(end_now ? 1 : 0);
+}
+
+static int run_serve(const void *options, int argc, char **argv)
+{
+	struct loam_err err = { 0 };
+	struct serving serving = { .lock_fd = -1 };
+	umask(077);
+	watch_signals();
+	int rc = open_serving(&serving, options, &err);
+	if (rc == 0)
+		rc = start_http(&serving, options, &err);
+	if (rc == 0)
+		serve_until_asked(&serving);
+	release_serving(&serving);
+	return rc < 0 ? loam_cmd_failed(&err) : 0;
+}
+
+const struct loam_cmd loam_cmd_serve = {
+	.name = "serve",
+	.usage = "[options]",
+	.summary = "serve Git, Git LFS and health over HTTP",
+	.details =
+		"Ends on SIGTERM or SIGINT when running transfers have finished, after 30 s at\n"
+		"most; a second signal ends it at once. Passwords and tokens are taken over plain\n"
+		"HTTP from this machine only, unless server.plainHttp is true.",
+	.options =
+		(const struct loam_opt[]){
+			LOAM_OPT(struct serve_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL",
+				 "the volume (LOAM_META, meta.url)"),
+			LOAM_OPT(struct serve_opts, listen, "listen", 0, LOAM_OPT_TEXT, "ADDR:PORT",
+				 "where to listen (server.listen)"),
+			LOAM_OPT(struct serve_opts, repos, "repos", 0, LOAM_OPT_TEXT, "DIR",
+				 "directory of bare repositories (server.repos)"),
+			LOAM_OPT(struct serve_opts, tls_cert, "tls-cert", 0, LOAM_OPT_TEXT, "FILE",
+				 "PEM certificate chain (server.tlsCert)"),
+			LOAM_OPT(struct serve_opts, tls_key, "tls-key", 0, LOAM_OPT_TEXT, "FILE",
+				 "PEM private key (server.tlsKey)"),
+			LOAM_OPT_END },
+	.options_bytes = sizeof(struct serve_opts),
+	.run = run_serve,
+};

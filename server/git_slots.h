@@ -1,0 +1,22 @@
+/*
+ * How many git children each principal runs at once: LOAM_GIT_CHILDREN_MAX.
+ *
+ * Threads: any. A caller over the bound waits for a while; who is still over it then is refused.
+ */
+#ifndef LOAM_SERVER_GIT_SLOTS_H
+#define LOAM_SERVER_GIT_SLOTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loam_git_slots;
+
+#define LOAM_GIT_SLOT_BYTES 72 /* of a key */
+
+struct loam_git_slots *loam_git_slots_new(unsigned max_each);
+void loam_git_slots_free(struct loam_git_slots *slots);
+/* key: "u:20001", or "a:ADDRESS" of an anonymous caller. false: none came free within wait_ms. */
+bool loam_git_slots_take(struct loam_git_slots *slots, const char *key, uint64_t wait_ms);
+void loam_git_slots_give(struct loam_git_slots *slots, const char *key);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * What the doors of `loam serve` share: request->context of every handler above lfs/.
+ *
+ * Owner:   cmd_serve fills it before HTTP starts and closes what it opened after HTTP has stopped;
+ *          handlers only read it (git_slots has its own lock).
+ */
+#ifndef LOAM_SERVER_SERVER_H
+#define LOAM_SERVER_SERVER_H
+
+#include "lfs/lfs.h"
+#include "server/route.h"
+
+struct loam_git_slots;
+struct loam_publisher;
+
+#define LOAM_TICKET_BYTES 65
+
+struct loam_server {
+	struct loam_lfs_context lfs_context; /* first: handlers of lfs/ see only this */
+	struct loam_volume *volume;
+	struct loam_auth *auth;
+	const struct loam_config *config;
+	struct loam_publisher *publisher;
+	const char *repos; /* directory of bare repositories */
+	struct loam_git_slots *git_slots;
+
+	/* Who asks, and may they? 0, or the code to answer. cmd_serve: loam_server_authorize. */
+	int (*authorize)(struct loam_server *server, struct loam_web_request *request,
+			 const struct loam_repo *repo, enum loam_want want,
+			 struct loam_principal *out_who, struct loam_err *err);
+	/* Where a repository's bare directory is, into out_path (LOAM_PATH_BYTES_MAX). NULL:
+	 * repos/KIND/NS/NAME.git. */
+	int (*git_dir)(struct loam_server *server, const struct loam_repo *repo, char *out_path,
+		       struct loam_err *err);
+	/* A ticket for the hooks of one push, and its end (design.md §2.11). NULL: hooks get none.
+	 */
+	int (*ticket_new)(struct loam_server *server, const struct loam_repo *repo,
+			  const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
+			  struct loam_err *err);
+	void (*ticket_end)(struct loam_server *server, const char *ticket);
+	const char *hook_socket; /* LOAM_HOOK_SOCKET */
+	void *hooks;		 /* of whoever set ticket_new */
+};
+
+/* The real thing: Authorization header, loam_auth_header, loam_auth_check. Unknown and forbidden
+ * repositories alike; request->user is set once a user is proven. */
+int loam_server_authorize(struct loam_server *server, struct loam_web_request *request,
+			  const struct loam_repo *repo, enum loam_want want,
+			  struct loam_principal *out_who, struct loam_err *err);
+
+/* git_http.c */
+extern const struct loam_route_table loam_git_routes;
+/* healthz.c */
+extern const struct loam_route_table loam_health_routes;
+
+#endif
