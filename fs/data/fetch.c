@@ -1,0 +1,407 @@
+/*
+ * Units on their way from the store to readers (step 9 of a push).
+ *
+ * A unit is up to 4 MiB of a slice or of a read-only file's content. The table holds the units that
+ * are being fetched or were fetched lately, so that two readers of one block fetch it once,
+ * read-ahead has a place, and the node cache is filled beside the reader, not before it.
+ *
+ *   FETCHING --ok--> READY --least recently used, nobody reads it--> evicted
+ *       '-----error--> out of the table; who waited gets the error, who comes later tries again
+ *
+ * Invariants: at most `max` units; a unit with refs is never evicted. Contents never change under a
+ * key, so nothing here is ever stale. When there is no room a reader reads straight from the store.
+ */
+#include "core/clock.h"
+#include "core/log.h"
+#include "fs/data/data_internal.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <uthash.h>
+
+#define UNITS_MIN      4
+#define UNITS_MAX      1024
+#define UNREAD_KEEP_MS 2000 /* what was read ahead and nobody wanted */
+#define ID_BYTES       (LOAM_CACHE_KEY_BYTES + 24)
+
+enum state { FETCHING, READY, FAILED };
+
+struct entry {
+	UT_hash_handle hh;
+	char id[ID_BYTES];
+	struct loam_data *data; /* for the job */
+	struct loam_unit unit;	/* pieces: own copy */
+	enum state state;
+	unsigned refs;
+	bool consumed; /* read to its end */
+	uint64_t used_ms;
+	uint8_t *bytes; /* LOAM_UNIT_BYTES, mapped */
+	struct loam_err failure;
+};
+
+struct loam_fetch {
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t arrived;
+	struct entry *entries;
+	size_t max;
+};
+
+struct loam_fetch *loam_fetch_new(uint64_t readahead_bytes)
+{
+	struct loam_fetch *fetch = loam_xnew(struct loam_fetch);
+	uint64_t max = 2 * (readahead_bytes / LOAM_UNIT_BYTES) + UNITS_MIN;
+	fetch->max = max < UNITS_MAX ? (size_t)max : UNITS_MAX;
+	pthread_mutex_init(&fetch->lock, NULL);
+	pthread_cond_init(&fetch->arrived, NULL);
+	return fetch;
+}
+
+static void entry_free(struct entry *entry)
+{
+	if (entry->bytes)
+		munmap(entry->bytes, LOAM_UNIT_BYTES);
+	free((void *)entry->unit.pieces);
+	free(entry);
+}
+
+void loam_fetch_free(struct loam_fetch *fetch)
+{
+	if (!fetch)
+		return;
+	struct entry *entry, *next;
+	HASH_ITER (hh, fetch->entries, entry, next) {
+		loam_assert(entry->refs == 0);
+		HASH_DEL(fetch->entries, entry);
+		entry_free(entry);
+	}
+	pthread_cond_destroy(&fetch->arrived);
+	pthread_mutex_destroy(&fetch->lock);
+	free(fetch);
+}
+
+uint32_t loam_unit_bytes(const struct loam_unit *unit)
+{
+	uint64_t left = unit->length - unit->index * LOAM_UNIT_BYTES;
+	return left < LOAM_UNIT_BYTES ? (uint32_t)left : LOAM_UNIT_BYTES;
+}
+
+static void unit_id(const struct loam_unit *unit, char out[ID_BYTES])
+{
+	snprintf(out, ID_BYTES, "%s#%llu", unit->key, (unsigned long long)unit->index);
+}
+
+/* ---- the store ---- */
+
+static int read_pieces(struct loam_data *data, const struct loam_unit *unit, uint32_t offset,
+		       uint8_t *out, size_t bytes, struct loam_err *err)
+{
+	uint64_t end = (uint64_t)offset + bytes;
+	memset(out, 0, unit->piece_count ? 0 : bytes);
+	for (size_t i = 0; i < unit->piece_count; i++) {
+		const struct loam_slice *piece = &unit->pieces[i];
+		uint64_t piece_end = (uint64_t)piece->pos + piece->len;
+		uint64_t from = piece->pos > offset ? piece->pos : offset;
+		uint64_t to = piece_end < end ? piece_end : end;
+		if (from >= to)
+			continue;
+		int rc = 0;
+		if (piece->id == 0)
+			memset(out + (from - offset), 0, to - from);
+		else
+			rc = loam_data_read_slice(data, piece->id, piece->size,
+						  piece->off + (uint32_t)(from - piece->pos),
+						  out + (from - offset), to - from, err);
+		if (rc < 0)
+			return rc;
+		if (piece->id != 0 && data->cache)
+			loam_cache_saw_slice(data->cache, piece->id);
+	}
+	return 0;
+}
+
+/* ---- the cache: whatever fails there costs a fetch, never the read ---- */
+
+static bool read_cached(struct loam_data *data, const struct loam_unit *unit, uint32_t offset,
+			void *out, size_t bytes)
+{
+	if (!data->cache)
+		return false;
+	struct loam_err err = { 0 };
+	struct loam_cache_file *file;
+	int rc = loam_cache_find(data->cache, unit->key, unit->length, &file, &err);
+	if (rc > 0) {
+		rc = loam_cache_read(file, unit->index * LOAM_UNIT_BYTES + offset, out, bytes,
+				     &err);
+		loam_cache_put(file);
+	}
+	if (rc < 0)
+		loam_debug("cache.read", "key=%s why=%s", unit->key, err.text);
+	return rc > 0;
+}
+
+static bool is_cached(struct loam_data *data, const struct loam_unit *unit)
+{
+	struct loam_err err = { 0 };
+	struct loam_cache_file *file;
+	if (!data->cache || loam_cache_find(data->cache, unit->key, unit->length, &file, &err) <= 0)
+		return false;
+	bool has = loam_cache_has(file, unit->index);
+	loam_cache_put(file);
+	return has;
+}
+
+static void fill_cache(struct loam_data *data, const struct entry *entry)
+{
+	struct loam_err err = { 0 };
+	struct loam_cache_file *file;
+	int rc = loam_cache_get(data->cache, entry->unit.key, entry->unit.length, &file, &err);
+	if (rc >= 0) {
+		rc = loam_cache_fill(file, entry->unit.index, entry->bytes,
+				     loam_unit_bytes(&entry->unit), &err);
+		loam_cache_put(file);
+	}
+	if (rc < 0)
+		loam_debug("cache.fill", "key=%s why=%s", entry->unit.key, err.text);
+}
+
+/* ---- the table; all under the lock ---- */
+
+static struct entry *find(struct loam_fetch *fetch, const struct loam_unit *unit)
+{
+	char id[ID_BYTES];
+	unit_id(unit, id);
+	struct entry *entry;
+	HASH_FIND_STR(fetch->entries, id, entry);
+	return entry;
+}
+
+static bool may_go(const struct entry *entry, bool demand, uint64_t now_ms)
+{
+	if (entry->state != READY || entry->refs > 0)
+		return false;
+	return demand || entry->consumed || now_ms - entry->used_ms > UNREAD_KEEP_MS;
+}
+
+/* An entry to give up: one read to its end before others, the longest unused first. */
+static struct entry *victim(struct loam_fetch *fetch, bool demand)
+{
+	uint64_t now_ms = loam_clock_ms();
+	struct entry *entry, *next, *best = NULL;
+	HASH_ITER (hh, fetch->entries, entry, next) {
+		if (!may_go(entry, demand, now_ms))
+			continue;
+		if (!best || entry->consumed > best->consumed ||
+		    (entry->consumed == best->consumed && entry->used_ms < best->used_ms))
+			best = entry;
+	}
+	return best;
+}
+
+static uint8_t *take_memory(struct loam_fetch *fetch, bool demand)
+{
+	if (HASH_COUNT(fetch->entries) < fetch->max) {
+		uint8_t *bytes = mmap(NULL, LOAM_UNIT_BYTES, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return bytes == MAP_FAILED ? NULL : bytes;
+	}
+	struct entry *old = victim(fetch, demand);
+	if (!old)
+		return NULL;
+	uint8_t *bytes = loam_steal(&old->bytes);
+	HASH_DEL(fetch->entries, old);
+	entry_free(old);
+	return bytes;
+}
+
+/* A new entry with one reference, FETCHING; NULL when there is no room. */
+static struct entry *add(struct loam_data *data, const struct loam_unit *unit, bool demand)
+{
+	uint8_t *bytes = take_memory(data->fetch, demand);
+	if (!bytes)
+		return NULL;
+	struct entry *entry = loam_xnew(struct entry);
+	entry->bytes = bytes;
+	entry->data = data;
+	entry->unit = *unit;
+	entry->refs = 1;
+	struct loam_slice *copy = loam_xcalloc(unit->piece_count + 1, sizeof(*copy));
+	if (unit->piece_count)
+		memcpy(copy, unit->pieces, unit->piece_count * sizeof(*copy));
+	entry->unit.pieces = copy;
+	unit_id(unit, entry->id);
+	HASH_ADD_STR(data->fetch->entries, id, entry);
+	return entry;
+}
+
+static void unref(struct entry *entry)
+{
+	entry->refs--;
+	if (entry->refs == 0 && entry->state == FAILED)
+		entry_free(entry);
+}
+
+/* ---- fetching ---- */
+
+static void fetch_entry(struct entry *entry)
+{
+	struct loam_data *data = entry->data;
+	struct loam_fetch *fetch = data->fetch;
+	struct loam_err err = { 0 };
+	int rc = read_pieces(data, &entry->unit, 0, entry->bytes, loam_unit_bytes(&entry->unit),
+			     &err);
+
+	loam_guard(&fetch->lock);
+	entry->state = rc < 0 ? FAILED : READY;
+	entry->failure = err;
+	entry->used_ms = loam_clock_ms();
+	if (rc < 0)
+		HASH_DEL(fetch->entries, entry);
+	pthread_cond_broadcast(&fetch->arrived);
+}
+
+static void drop_ref(struct entry *entry)
+{
+	struct loam_fetch *fetch = entry->data->fetch;
+	loam_guard(&fetch->lock);
+	unref(entry);
+}
+
+/* Both jobs own one reference. */
+static void fill_job(void *arg)
+{
+	struct entry *entry = arg;
+	fill_cache(entry->data, entry);
+	drop_ref(entry);
+}
+
+static void ahead_job(void *arg)
+{
+	struct entry *entry = arg;
+	fetch_entry(entry);
+	if (entry->state == READY && entry->data->cache)
+		fill_cache(entry->data, entry);
+	drop_ref(entry);
+}
+
+/* Waits for an entry that the caller holds, and copies from it. */
+static int copy_out(struct entry *entry, uint32_t offset, void *out, size_t bytes, bool whole,
+		    struct loam_err *err)
+{
+	struct loam_fetch *fetch = entry->data->fetch;
+	pthread_mutex_lock(&fetch->lock);
+	while (entry->state == FETCHING)
+		pthread_cond_wait(&fetch->arrived, &fetch->lock);
+	int rc = 1;
+	if (entry->state == FAILED)
+		rc = loam_fail(err, entry->failure.code, "%s", entry->failure.text);
+	pthread_mutex_unlock(&fetch->lock);
+	if (rc > 0)
+		memcpy(out, entry->bytes + offset, bytes);
+
+	loam_guard(&fetch->lock);
+	entry->used_ms = loam_clock_ms();
+	if (!whole || offset + bytes == loam_unit_bytes(&entry->unit))
+		entry->consumed = true;
+	unref(entry);
+	return rc;
+}
+
+static struct entry *find_held(struct loam_fetch *fetch, const struct loam_unit *unit)
+{
+	loam_guard(&fetch->lock);
+	struct entry *entry = find(fetch, unit);
+	if (entry)
+		entry->refs++;
+	return entry;
+}
+
+/* 1: *out is new, to be fetched by the caller; 0: it was there; both held. NULL: no room. */
+static int find_or_add(struct loam_data *data, const struct loam_unit *unit, struct entry **out)
+{
+	loam_guard(&data->fetch->lock);
+	*out = find(data->fetch, unit);
+	if (*out) {
+		(*out)->refs++;
+		return 0;
+	}
+	*out = add(data, unit, true);
+	if (*out && data->cache)
+		(*out)->refs++; /* for the job that fills the cache */
+	return 1;
+}
+
+static void fetch_now(struct entry *entry)
+{
+	struct loam_data *data = entry->data;
+	fetch_entry(entry);
+	if (!data->cache)
+		return;
+	if (entry->state != READY)
+		drop_ref(entry);
+	else if (!loam_pool_try(data->download, fill_job, entry))
+		fill_job(entry);
+}
+
+int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32_t offset,
+		    void *out, size_t bytes, bool whole, struct loam_err *err)
+{
+	struct entry *entry = find_held(data->fetch, unit);
+	if (entry)
+		return copy_out(entry, offset, out, bytes, whole, err);
+	if (read_cached(data, unit, offset, out, bytes))
+		return 1;
+	if (!unit->pieces)
+		return 0;
+
+	bool is_new = false;
+	if (whole || data->cache)
+		is_new = find_or_add(data, unit, &entry) > 0;
+	if (!entry) {
+		int rc = read_pieces(data, unit, offset, out, bytes, err);
+		return rc < 0 ? rc : 1;
+	}
+	if (is_new)
+		fetch_now(entry);
+	return copy_out(entry, offset, out, bytes, whole, err);
+}
+
+bool loam_fetch_knows(struct loam_data *data, const struct loam_unit *unit)
+{
+	{
+		loam_guard(&data->fetch->lock);
+		if (find(data->fetch, unit))
+			return true;
+	}
+	return is_cached(data, unit);
+}
+
+bool loam_fetch_ahead(struct loam_data *data, const struct loam_unit *unit)
+{
+	if (loam_fetch_knows(data, unit))
+		return true;
+	loam_guard(&data->fetch->lock);
+	if (find(data->fetch, unit))
+		return true;
+	struct entry *entry = add(data, unit, false);
+	if (!entry)
+		return false;
+	if (loam_pool_try(data->download, ahead_job, entry))
+		return true;
+	HASH_DEL(data->fetch->entries, entry);
+	entry_free(entry);
+	return false;
+}
+
+void loam_fetch_trim(struct loam_data *data, uint64_t idle_ms)
+{
+	struct loam_fetch *fetch = data->fetch;
+	uint64_t now_ms = loam_clock_ms();
+	loam_guard(&fetch->lock);
+	struct entry *entry, *next;
+	HASH_ITER (hh, fetch->entries, entry, next) {
+		if (entry->state != READY || entry->refs > 0 || now_ms - entry->used_ms < idle_ms)
+			continue;
+		HASH_DEL(fetch->entries, entry);
+		entry_free(entry);
+	}
+}
