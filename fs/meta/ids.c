@@ -42,8 +42,10 @@ static int fetch(struct loam_meta *meta, const struct kind *kind, struct loam_id
 		 struct loam_err *err)
 {
 	int64_t last = 0;
-	int rc = meta->engine->ops->add(meta->engine, kind->counter, (int64_t)kind->batch, &last,
-					err);
+	int rc = loam_rules_alive(meta, err);
+	if (rc == 0)
+		rc = meta->engine->ops->add(meta->engine, kind->counter, (int64_t)kind->batch,
+					    &last, err);
 	loam_guard(&meta->ids.lock);
 	batch->fetching = false;
 	pthread_cond_broadcast(&meta->ids.fetched);

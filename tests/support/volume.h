@@ -53,4 +53,15 @@ struct loam_attr loam_test_attr(struct loam_meta *meta, uint64_t ino);
 /* The inode that a name has, 0 when there is none. */
 uint64_t loam_test_find(struct loam_meta *meta, uint64_t parent, const char *name);
 
+/* The call, which names its error `&err`, must answer this code. For tests: needs cmocka. */
+#define assert_code(call, expected)                                                  \
+	do {                                                                         \
+		struct loam_err err = { 0 };                                         \
+		int loam_rc_ = (call);                                               \
+		if (loam_rc_ != -(expected))                                         \
+			print_error("%s: %s\n", loam_code_name(loam_rc_), err.text); \
+		assert_int_equal(loam_rc_, -(expected));                             \
+	} while (0)
+#define assert_ok(call) assert_code(call, LOAM_E_OK)
+
 #endif

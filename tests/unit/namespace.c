@@ -20,17 +20,6 @@ static const struct loam_who alice = { .uid = 1000, .gid = 1000 };
 static const struct loam_who bob = { .uid = 2000, .gid = 2000 };
 static const struct loam_who careful_bob = { .uid = 2000, .gid = 2000, .check = true };
 
-/* The operation must fail with this code. */
-#define assert_code(call, expected)                                                  \
-	do {                                                                         \
-		struct loam_err err = { 0 };                                         \
-		int loam_rc_ = (call);                                               \
-		if (loam_rc_ != -(expected))                                         \
-			print_error("%s: %s\n", loam_code_name(loam_rc_), err.text); \
-		assert_int_equal(loam_rc_, -(expected));                             \
-	} while (0)
-#define assert_ok(call) assert_code(call, LOAM_E_OK)
-
 static struct loam_name name(const char *text)
 {
 	return loam_name_of(text);
