@@ -175,7 +175,7 @@ void loam_test_format(struct loam_test_store *store, const char *more)
 	struct loam_format *format = NULL;
 	loam_auto_free char *text = loam_xasprintf(
 		"{\"Name\":\"test\",\"UUID\":\"" LOAM_TEST_UUID "\",\"Storage\":\"file\","
-		"\"Bucket\":\"/nowhere/\",\"BlockSize\":4096,\"TrashDays\":0,\"MetaVersion\":1%s%s}",
+		"\"Bucket\":\"/none/\",\"BlockSize\":4096,\"TrashDays\":0,\"MetaVersion\":1%s%s}",
 		strstr(more, "EnableACL") ? "" : ",\"EnableACL\":true", more);
 	int rc = loam_format_parse(text, strlen(text), &format, &err);
 	if (rc == 0)
