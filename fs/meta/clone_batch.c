@@ -65,7 +65,8 @@ static int name_failure(const struct loam_clone_source *source, struct loam_err 
 struct part {
 	struct loam_clone_batch *batch;
 	size_t first, end; /* entries [first, end) are in this transaction */
-	bool large;	   /* entries[end] has more chunks than a transaction takes */
+	size_t limit; /* of entries in one transaction: fewer where others write at the same time */
+	bool large;   /* entries[end] has more chunks than a transaction takes */
 	struct loam_attr attrs[LOAM_CLONE_FILES_MAX];
 	bool present[LOAM_CLONE_FILES_MAX];
 	uint64_t files, bytes;
@@ -77,7 +78,8 @@ static int choose(struct loam_txn *txn, struct part *part, struct loam_err *err)
 {
 	const struct loam_clone_batch *batch = part->batch;
 	uint32_t checks = 0;
-	for (part->end = part->first; part->end < batch->count; part->end++) {
+	for (part->end = part->first;
+	     part->end < batch->count && part->end - part->first < part->limit; part->end++) {
 		const struct loam_clone_source *source = &batch->entries[part->end];
 		struct loam_attr *attr = &part->attrs[part->end];
 		int found = loam_clone_read_attr(txn, batch->clone, source->from, true, attr, err);
@@ -124,7 +126,7 @@ static int clone_part(struct loam_txn *txn, void *arg, struct loam_err *err)
 	part->bytes = 0;
 	part->space = 0;
 	part->large = false;
-	for (size_t i = part->first; i < part->batch->count; i++)
+	for (size_t i = part->first; i < part->batch->count && i - part->first < part->limit; i++)
 		loam_clone_want_entry(txn, part->batch->entries[i].from,
 				      part->batch->entries[i].type);
 	int rc = choose(txn, part, err);
@@ -246,6 +248,24 @@ static int clone_large(struct loam_clone_batch *batch, struct loam_clone_source 
 	}
 }
 
+/* One transaction. Files that others write to all the time make a large one fail again and again,
+ * and files of very many records do not fit together: then it is tried with half as many entries.
+ */
+static int run_part(struct part *part, struct loam_err *err)
+{
+	part->limit = LOAM_CLONE_FILES_MAX;
+	for (;;) {
+		int rc = loam_meta_run(part->batch->clone->meta, LOAM_TXN_BULK, clone_part, part,
+				       err);
+		if ((rc != -LOAM_E_CONFLICT && rc != -LOAM_E_TOO_BIG) || part->limit == 1)
+			return rc;
+		loam_err_clear(err);
+		part->limit = (part->end - part->first + 1) / 2;
+		if (part->limit == 0)
+			part->limit = 1;
+	}
+}
+
 int loam_clone_batch_run(struct loam_clone_batch *batch, struct loam_err *err)
 {
 	loam_auto_free struct part *part = loam_xnew(struct part);
@@ -253,7 +273,7 @@ int loam_clone_batch_run(struct loam_clone_batch *batch, struct loam_err *err)
 	for (part->first = 0; part->first < batch->count; part->first = part->end) {
 		if (loam_clone_stopped(batch->clone))
 			return 0;
-		int rc = loam_meta_run(batch->clone->meta, LOAM_TXN_BULK, clone_part, part, err);
+		int rc = run_part(part, err);
 		if (rc < 0)
 			return rc;
 		loam_clone_count(batch->clone, part->files, 0, part->bytes);
