@@ -53,7 +53,7 @@ struct http_connection {
 	uint64_t moved_ms;	  /* last progress of bytes, the watcher's */
 	uint64_t received, acked; /* TCP's counters then, the watcher's */
 	uint64_t request_end;	  /* received when the last request was complete */
-	bool late;		  /* cut with a 408 */
+	atomic_bool late;	  /* cut with a 408 */
 	atomic_bool busy;	  /* a handler runs: silence is not the client's */
 };
 

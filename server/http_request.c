@@ -339,7 +339,7 @@ void loam_http_request_completed(void *http, struct MHD_Connection *mhd, void **
 	web->response.source_free = NULL;
 	if (exchange->begun && web->route->handler->end)
 		web->route->handler->end(web);
-	if (connection->late && exchange->sent_status == 0)
+	if (atomic_load(&connection->late) && exchange->sent_status == 0)
 		exchange->sent_status = MHD_HTTP_REQUEST_TIMEOUT;
 	loam_http_log_request(exchange);
 	loam_log_scope(NULL);

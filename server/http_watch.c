@@ -48,9 +48,10 @@ static void cut(struct http_connection *connection, bool say_late)
 		 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		loam_debug("http.cut", "peer=%s errno=%d", connection->peer, errno);
 	connection->state = HTTP_CUT;
-	connection->late = say_late;
+	atomic_store(&connection->late, say_late);
 	shutdown(connection->fd, SHUT_RDWR);
-	loam_info("http.cut", "peer=%s late=%d", connection->peer, say_late);
+	if (say_late)
+		loam_info("http.late", "peer=%s", connection->peer);
 }
 
 static void look_at(struct http_connection *connection, uint64_t now)
