@@ -129,7 +129,7 @@ static int delete_fn(struct loam_txn *txn, void *arg, struct loam_err *err)
 int loam_open_files_delete(struct loam_meta *meta, uint64_t sid, uint64_t ino, struct loam_err *err)
 {
 	struct delete delete = { .sid = sid, .ino = ino };
-	int rc = loam_meta_run(meta, LOAM_TXN_GUESS, delete_fn, &delete, err);
+	int rc = loam_meta_run(meta, LOAM_TXN_GUESS | LOAM_TXN_UPKEEP, delete_fn, &delete, err);
 	if (rc < 0)
 		return rc;
 

@@ -130,7 +130,7 @@ static int refresh_fn(struct loam_txn *txn, void *arg, struct loam_err *err)
 static int refresh(struct loam_meta *meta, struct loam_err *err)
 {
 	int64_t now = clock_seconds(meta);
-	return loam_meta_run(meta, 0, refresh_fn, &now, err);
+	return loam_meta_run(meta, LOAM_TXN_UPKEEP, refresh_fn, &now, err);
 }
 
 /* Compares the present setting with the one this process opened. */

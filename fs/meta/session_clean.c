@@ -131,7 +131,8 @@ static int release_locks(struct loam_meta *meta, uint64_t sid, struct loam_err *
 		if (parse_lock_key(keys.records[i].name, &kind, &ino))
 			rc = list(meta, kind, ino, seen_lock, &locks, err);
 		if (rc == 0)
-			rc = loam_meta_run(meta, LOAM_TXN_BULK, release_fn, &release, err);
+			rc = loam_meta_run(meta, LOAM_TXN_BULK | LOAM_TXN_UPKEEP, release_fn,
+					   &release, err);
 		found_release(&locks);
 	}
 	found_release(&keys);
@@ -162,7 +163,7 @@ int loam_session_clean(struct loam_meta *meta, uint64_t sid, struct loam_err *er
 	if (rc < 0)
 		return loam_context(err, "open files of session %" PRIu64, sid);
 
-	return loam_meta_run(meta, 0, remove_fn, &sid, err);
+	return loam_meta_run(meta, LOAM_TXN_UPKEEP, remove_fn, &sid, err);
 }
 
 struct elect {
@@ -197,7 +198,7 @@ int loam_session_elect(struct loam_meta *meta, const char *counter, uint32_t int
 {
 	struct elect elect = { .counter = counter, .interval_seconds = interval_seconds };
 	elect.now = loam_clock_now().tv_sec;
-	int rc = loam_meta_run(meta, 0, elect_fn, &elect, err);
+	int rc = loam_meta_run(meta, LOAM_TXN_UPKEEP, elect_fn, &elect, err);
 	return rc < 0 ? rc : elect.won;
 }
 

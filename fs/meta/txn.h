@@ -33,7 +33,8 @@ typedef int loam_txn_fn(struct loam_txn *txn, void *arg, struct loam_err *err);
 
 enum loam_txn_flags {
 	LOAM_TXN_GUESS = 1 << 0, /* take reads from the record cache where it has them */
-	LOAM_TXN_BULK = 1 << 1	 /* LOAM_COMMIT_BULK: many writes, two trips allowed */
+	LOAM_TXN_BULK = 1 << 1,	 /* LOAM_COMMIT_BULK: many writes, two trips allowed */
+	LOAM_TXN_UPKEEP = 1 << 2 /* a session's own records: also while changes are refused */
 };
 
 int loam_meta_run(struct loam_meta *meta, unsigned flags, loam_txn_fn *fn, void *arg,

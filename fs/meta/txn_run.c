@@ -150,6 +150,12 @@ static int check_limits(const struct loam_txn *txn, size_t check_count, struct l
 {
 	if (txn->meta->read_only && txn->write_count > 0)
 		return loam_fail(err, LOAM_E_READ_ONLY, "the volume is opened read-only");
+	if (txn->write_count > 0) {
+		int rc = txn->flags & LOAM_TXN_UPKEEP ? loam_rules_alive(txn->meta, err)
+						      : loam_rules_writable(txn->meta, err);
+		if (rc < 0)
+			return rc;
+	}
 	if (txn->write_count > LOAM_TXN_WRITES_MAX)
 		return loam_fail(err, LOAM_E_TOO_BIG, "%zu writes in one transaction",
 				 txn->write_count);

@@ -252,6 +252,10 @@ static void a_setting_we_lack_stops_changes_only(void **state)
 	assert_ok(loam_session_beat(meta, &err));
 	assert_ok(loam_meta_getattr(meta, 1, &attr, &err));
 	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err), LOAM_E_READ_ONLY);
+	uint64_t file = loam_test_find(meta, 1, "f");
+	struct loam_slice slice = { .id = 1, .size = 10, .len = 10 };
+	assert_code(loam_meta_write(meta, file, 0, &slice, attr.mtime, &attr, NULL, &err),
+		    LOAM_E_READ_ONLY);
 	put(world->store, record, SETTING(LOAM_TEST_UUID, "1", ",\"Inodes\":1"));
 	assert_ok(loam_session_beat(meta, &err));
 	struct loam_create what = { .type = LOAM_TYPE_FILE };
