@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "fs/data/data_internal.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <uthash.h>
@@ -117,6 +118,30 @@ static int read_pieces(struct loam_data *data, const struct loam_unit *unit, uin
 			loam_cache_saw_slice(data->cache, piece->id);
 	}
 	return 0;
+}
+
+/* Tells the system that blocks of a local store will be read soon. */
+static void expect_slice(struct loam_data *data, const struct loam_slice *piece)
+{
+	const struct loam_block_naming *naming = &data->naming;
+	uint32_t last = (piece->off + piece->len - 1) / naming->block_bytes;
+	for (uint32_t index = piece->off / naming->block_bytes; index <= last; index++) {
+		struct loam_err err = { 0 };
+		char key[LOAM_BLOCK_KEY_BYTES];
+		loam_auto_fd int fd = -1;
+		loam_block_key(naming, piece->id, piece->size, index, key);
+		if (data->store->ops->open_local(data->store, key, &fd, &err) == 0 && fd >= 0)
+			posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	}
+}
+
+/*
+ * Without a cache to fill, blocks that are local files are read where they are: the system's page
+ * cache already keeps them, and a copy through a unit would only cost.
+ */
+static bool reads_in_place(const struct loam_data *data)
+{
+	return !data->cache && data->store->ops->open_local;
 }
 
 /* ---- the cache: whatever fails there costs a fetch, never the read ---- */
@@ -354,7 +379,7 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 		return 0;
 
 	bool is_new = false;
-	if (whole || data->cache)
+	if ((whole && !reads_in_place(data)) || data->cache)
 		is_new = find_or_add(data, unit, &entry) > 0;
 	if (!entry) {
 		int rc = read_pieces(data, unit, offset, out, bytes, err);
@@ -377,6 +402,12 @@ bool loam_fetch_knows(struct loam_data *data, const struct loam_unit *unit)
 
 bool loam_fetch_ahead(struct loam_data *data, const struct loam_unit *unit)
 {
+	if (reads_in_place(data)) {
+		for (size_t i = 0; i < unit->piece_count; i++)
+			if (unit->pieces[i].id != 0)
+				expect_slice(data, &unit->pieces[i]);
+		return true;
+	}
 	if (loam_fetch_knows(data, unit))
 		return true;
 	loam_guard(&data->fetch->lock);
