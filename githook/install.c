@@ -1,0 +1,179 @@
+/*
+ * loam hook install: Loam as a plugin of another Git server on this host (design.md §2.7).
+ *
+ * The bare repository gets links named pre-receive and post-receive to this program, a key of its
+ * own (loam-hook.key, 0600, its owner's), and three lines of configuration. The gate remembers the
+ * repository's path (trusted.loam.git) and the key's hash (trusted.loam.hook). That server decides
+ * who may push; clients send LFS objects to Loam by lfs.url.
+ */
+#include "auth/gate.h"
+#include "auth/instance.h"
+#include "core/atomic_file.h"
+#include "core/auto.h"
+#include "core/hash.h"
+#include "core/sys.h"
+#include "githook/channel.h"
+#include "githook/commands.h"
+#include "githook/socket_path.h"
+
+#include <errno.h>
+#include <git2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define KEY_CHARS 48
+
+struct install_opts {
+	const char *meta, *repo;
+};
+
+static const char *const hooks[] = { "pre-receive", "post-receive" };
+
+const char *loam_hook_of_program(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+	const char *name = slash ? slash + 1 : argv0;
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(hooks); i++)
+		if (strcmp(name, hooks[i]) == 0)
+			return hooks[i];
+	return NULL;
+}
+
+/* A link of ours is replaced; anything else there is somebody's work. */
+static int link_hook(const char *dir, const char *name, const char *program, struct loam_err *err)
+{
+	loam_auto_free char *path = loam_xasprintf("%s/hooks/%s", dir, name);
+	char target[1024];
+	ssize_t bytes = readlink(path, target, sizeof(target) - 1);
+	if (bytes >= 0) {
+		target[bytes] = '\0';
+		const char *base = strrchr(target, '/');
+		if (strcmp(base ? base + 1 : target, "loam") == 0)
+			unlink(path);
+	}
+	if (symlink(program, path) < 0 && errno == EEXIST)
+		return loam_fail(
+			err, LOAM_E_EXISTS,
+			"%s is there already: call `loam hook %s` from it, or move it away", path,
+			name);
+	if (access(path, X_OK) < 0)
+		return loam_fail_errno(err, "make %s", path);
+	return 0;
+}
+
+static int write_key(const char *dir, char hash[LOAM_SHA256_HEX + 1], struct loam_err *err)
+{
+	char key[KEY_CHARS + 2];
+	struct stat owner;
+	uint8_t digest[LOAM_SHA256_BYTES];
+	loam_auto_free char *path = loam_path_join(dir, LOAM_HOOK_KEY_FILE);
+	loam_random_base62(key, KEY_CHARS);
+	loam_sha256_of(key, KEY_CHARS, digest);
+	loam_hex(digest, sizeof(digest), hash);
+	key[KEY_CHARS] = '\n';
+	int rc = loam_atomic_file_put(path, 0600, key, KEY_CHARS + 1, err);
+	if (rc < 0)
+		return rc;
+	if (stat(dir, &owner) < 0 || chown(path, owner.st_uid, owner.st_gid) < 0)
+		return loam_fail_errno(err, "give %s to the owner of %s", path, dir);
+	return 0;
+}
+
+static int write_config(const char *dir, const char *socket, const char *repo, struct loam_err *err)
+{
+	loam_auto_free char *path = loam_path_join(dir, "config");
+	git_config *config = NULL;
+	int rc = 0;
+	git_libgit2_init();
+	if (git_config_open_ondisk(&config, path) < 0 ||
+	    git_config_set_string(config, "loam.hooksocket", socket) < 0 ||
+	    git_config_set_string(config, "loam.repo", repo) < 0)
+		rc = loam_fail(err, LOAM_E_IO, "write %s: %s", path,
+			       git_error_last() ? git_error_last()->message : "failed");
+	git_config_free(config);
+	return rc;
+}
+
+static int mark_gate(struct loam_instance *instance, const struct loam_repo *repo, const char *dir,
+		     const char *hash, struct loam_err *err)
+{
+	struct loam_gate gate;
+	struct loam_meta *meta = instance->volume->meta;
+	int rc = loam_gate_read(&instance->tree, repo, &gate, err);
+	if (rc <= 0)
+		return rc < 0 ? rc
+			      : loam_fail(err, LOAM_E_NOT_FOUND,
+					  "no such repository: loam repo create makes it");
+	uint64_t ino = gate.ino;
+	loam_gate_release(&gate);
+	rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_HOOK, hash, strlen(hash), 0,
+				err);
+	if (rc == 0)
+		rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_GIT, dir, strlen(dir),
+					0, err);
+	return rc < 0 ? rc : loam_meta_barrier(meta, err);
+}
+
+static int install(const struct install_opts *opts, const char *dir, struct loam_err *err)
+{
+	struct loam_repo repo;
+	char text[LOAM_REPO_TEXT_BYTES], hash[LOAM_SHA256_HEX + 1], program[1024];
+	loam_auto_instance struct loam_instance *instance = NULL;
+	loam_auto_free char *real = realpath(dir, NULL);
+	if (!real)
+		return loam_fail_errno(err, "find %s", dir);
+	loam_auto_free char *objects = loam_path_join(real, "objects");
+	if (access(objects, F_OK) < 0)
+		return loam_fail(err, LOAM_E_INVALID, "%s is not a bare Git repository", dir);
+	ssize_t bytes = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (bytes < 0)
+		return loam_fail_errno(err, "find this program");
+	program[bytes] = '\0';
+	int rc = loam_repo_parse(opts->repo, &repo, err);
+	if (rc == 0)
+		rc = loam_instance_open(&(struct loam_instance_options){ .meta_url = opts->meta },
+					&instance, err);
+	if (rc < 0)
+		return rc;
+	loam_repo_text(&repo, text);
+	loam_auto_free char *socket = loam_hook_socket_path(instance->config);
+	loam_auto_free char *hook_dir = loam_path_join(real, "hooks");
+	if ((rc = loam_mkdir_all(hook_dir, 0755, err)) < 0 ||
+	    (rc = write_key(real, hash, err)) < 0 ||
+	    (rc = write_config(real, socket, text, err)) < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(hooks); i++)
+		rc = link_hook(real, hooks[i], program, err);
+	return rc < 0 ? rc : mark_gate(instance, &repo, real, hash, err);
+}
+
+static int run_install(const void *options, int argc, char **argv)
+{
+	const struct install_opts *opts = options;
+	struct loam_err err = { 0 };
+	if (!opts->repo)
+		return loam_cmd_misused("--repo REPO says which repository shows it on the mount");
+	if (install(opts, argv[0], &err) < 0)
+		return loam_cmd_failed(&err);
+	fprintf(stderr, "loam: pushes to %s are checked and published as %s from now on\n", argv[0],
+		opts->repo);
+	return 0;
+}
+
+const struct loam_cmd loam_cmd_hook_install = {
+	.name = "hook install",
+	.usage = "[options] --repo REPO PATH.git",
+	.summary = "put the hooks into a bare repository that another Git server serves",
+	.options =
+		(const struct loam_opt[]){
+			LOAM_OPT(struct install_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL",
+				 "the volume (default: LOAM_META, then the configuration)"),
+			LOAM_OPT(struct install_opts, repo, "repo", 0, LOAM_OPT_TEXT, "REPO",
+				 "the repository whose tree shows it"),
+			LOAM_OPT_END },
+	.options_bytes = sizeof(struct install_opts),
+	.args_min = 1,
+	.args_max = 1,
+	.run = run_install,
+};
