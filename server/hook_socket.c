@@ -1,0 +1,436 @@
+/*
+ * Answering hooks (server/hook_socket.h).
+ *
+ * The socket may be reached by everybody on this host who may enter its directory: what counts is
+ * the ticket or key in each message (docs/decisions/0001-hook-socket.md).
+ */
+#include "server/hook_socket.h"
+
+#include "auth/gate.h"
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "githook/channel.h"
+#include "lfs/lfs.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <uthash.h>
+
+#define HOOKS_MAX      64
+#define TICKETS_MAX    4096
+#define IDLE_MS	       120000 /* a hook that says nothing; git may scan for long between messages */
+#define ACCEPT_POLL_MS 200
+#define NOTES_SHOWN    20
+
+struct ticket {
+	char text[LOAM_TICKET_BYTES];
+	struct loam_repo repo;
+	struct loam_principal who;
+	UT_hash_handle hh;
+};
+
+struct loam_hook_socket {
+	struct loam_auth *auth;
+	struct loam_publisher *publisher;
+	char *path;
+	int fd;
+	pthread_t acceptor;
+	pthread_mutex_t lock; /* everything below */
+	struct ticket *tickets;
+	unsigned connected;
+	bool stopping;
+};
+
+struct conversation {
+	struct loam_hook_socket *socket;
+	int fd;
+	struct loam_buf received;
+};
+
+/* ---- tickets -----------------------------------------------------------------------------------
+ */
+
+int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo *repo,
+			 const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
+			 struct loam_err *err)
+{
+	loam_guard(&socket->lock);
+	if (HASH_COUNT(socket->tickets) >= TICKETS_MAX)
+		return loam_fail(err, LOAM_E_BUSY, "too many pushes at once");
+	struct ticket *ticket = loam_xnew(struct ticket);
+	loam_random_base62(ticket->text, LOAM_TICKET_BYTES - 1);
+	ticket->repo = *repo;
+	ticket->who = *who;
+	HASH_ADD_STR(socket->tickets, text, ticket);
+	memcpy(out_ticket, ticket->text, LOAM_TICKET_BYTES);
+	return 0;
+}
+
+void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *text)
+{
+	loam_guard(&socket->lock);
+	struct ticket *ticket;
+	HASH_FIND_STR(socket->tickets, text, ticket);
+	if (!ticket)
+		return;
+	HASH_DEL(socket->tickets, ticket);
+	free(ticket);
+}
+
+static int find_ticket(struct loam_hook_socket *socket, const char *text, struct loam_repo *repo,
+		       struct loam_principal *who, struct loam_err *err)
+{
+	loam_guard(&socket->lock);
+	struct ticket *ticket;
+	HASH_FIND_STR(socket->tickets, text, ticket);
+	if (!ticket)
+		return loam_fail(err, LOAM_E_DENIED, "this push is over: its ticket is unknown");
+	*repo = ticket->repo;
+	*who = ticket->who;
+	return 0;
+}
+
+/* An installed hook: the gate holds the hash of its key. The other server has decided the rights.
+ */
+static int check_key(struct loam_hook_socket *socket, const char *repo_text, const char *key,
+		     struct loam_repo *repo, struct loam_principal *who, struct loam_err *err)
+{
+	const struct loam_tree *tree = loam_auth_tree(socket->auth);
+	struct loam_gate gate;
+	int rc = loam_repo_parse(repo_text, repo, err);
+	if (rc == 0)
+		rc = loam_gate_read(tree, repo, &gate, err);
+	if (rc < 0)
+		return rc;
+	uint64_t ino = rc == 1 ? gate.ino : 0;
+	if (rc == 1)
+		loam_gate_release(&gate);
+	char hash[LOAM_SHA256_HEX + 1];
+	uint8_t digest[LOAM_SHA256_BYTES];
+	loam_sha256_of(key, strlen(key), digest);
+	loam_hex(digest, sizeof(digest), hash);
+	loam_auto_buf struct loam_buf held = LOAM_BUF(LOAM_SHA256_HEX);
+	struct loam_err ignored = { 0 };
+	if (ino == 0 ||
+	    loam_meta_getxattr(tree->volume->meta, ino, LOAM_XATTR_HOOK, &held, &ignored) < 0 ||
+	    held.bytes != LOAM_SHA256_HEX || !loam_equal_secret(held.data, hash, LOAM_SHA256_HEX))
+		return loam_fail(err, LOAM_E_DENIED,
+				 "the key of this hook is not valid: run loam hook install again");
+	*who = (struct loam_principal){ .kind = LOAM_ADMIN };
+	return 0;
+}
+
+/* Who speaks for which repository; the right to push is asked again. */
+static int identify(struct loam_hook_socket *socket, const json_t *message, struct loam_repo *repo,
+		    struct loam_err *err)
+{
+	struct loam_principal who;
+	const char *ticket = NULL, *repo_text = NULL, *key = NULL;
+	int rc = loam_json_text(message, "ticket", &ticket, err);
+	if (rc == 1)
+		rc = find_ticket(socket, ticket, repo, &who, err);
+	else if (rc == 0 && (rc = loam_json_text(message, "repo", &repo_text, err)) == 1 &&
+		 (rc = loam_json_text(message, "key", &key, err)) == 1)
+		rc = check_key(socket, repo_text, key, repo, &who, err);
+	else if (rc == 0)
+		rc = loam_fail(err, LOAM_E_DENIED, "a message without ticket or key");
+	if (rc < 0)
+		return rc;
+	return loam_auth_check(socket->auth, &who, repo, LOAM_WANT_WRITE, NULL, err);
+}
+
+/* ---- answers -----------------------------------------------------------------------------------
+ */
+
+static int send_json(struct conversation *talk, json_t *message, struct loam_err *err)
+{
+	loam_auto_json json_t *owned = message;
+	loam_auto_buf struct loam_buf line = LOAM_BUF(LOAM_HOOK_LINE_BYTES_MAX);
+	int rc = loam_json_print(owned, &line, err);
+	if (rc == 0)
+		rc = loam_buf_add(&line, "\n", 1, err);
+	for (size_t sent = 0; rc == 0 && sent < line.bytes;) {
+		ssize_t n = send(talk->fd, line.data + sent, line.bytes - sent, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			return loam_fail_errno(err, "answer a hook");
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return rc;
+}
+
+static int send_line(struct conversation *talk, const char *text, struct loam_err *err)
+{
+	return send_json(talk, json_pack("{s:s}", "line", text), err);
+}
+
+/* One (oid, size): into missing or wrong_size when the repository does not hold it so. */
+static int check_object(struct conversation *talk, const struct loam_repo *repo, json_t *object,
+			json_t *missing, json_t *wrong_size, struct loam_err *err)
+{
+	const char *oid = NULL;
+	uint64_t size = 0, ino = 0, held = 0;
+	if (loam_json_text(object, "oid", &oid, err) != 1 ||
+	    loam_json_u64(object, "size", &size, err) != 1 || !loam_oid_is_valid(oid)) {
+		loam_err_clear(err);
+		return loam_fail(err, LOAM_E_INVALID, "an object without oid and size");
+	}
+	int rc = loam_lfs_holds(loam_auth_tree(talk->socket->auth), repo, oid, &ino, &held, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		json_array_append_new(missing, json_string(oid));
+	else if (held != size)
+		json_array_append_new(wrong_size, json_string(oid));
+	return 0;
+}
+
+static int answer_holds(struct conversation *talk, const struct loam_repo *repo,
+			const json_t *message, struct loam_err *err)
+{
+	const json_t *objects = json_object_get(message, "objects");
+	if (!json_is_array(objects) || json_array_size(objects) > LOAM_HOOK_PAIRS_MAX)
+		return loam_fail(err, LOAM_E_INVALID, "at most %d objects a message",
+				 LOAM_HOOK_PAIRS_MAX);
+	loam_auto_json json_t *missing = json_array();
+	loam_auto_json json_t *wrong_size = json_array();
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < json_array_size(objects); i++)
+		rc = check_object(talk, repo, json_array_get(objects, i), missing, wrong_size, err);
+	if (rc < 0)
+		return rc;
+	return send_json(talk,
+			 json_pack("{s:O, s:O}", "missing", missing, "wrong_size", wrong_size),
+			 err);
+}
+
+static void human_bytes(uint64_t bytes, char out[32])
+{
+	static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB" };
+	double value = (double)bytes;
+	size_t unit = 0;
+	for (; value >= 1000 && unit + 1 < LOAM_ARRAY_COUNT(units); unit++)
+		value /= 1000;
+	snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+static int report(struct conversation *talk, const struct loam_repo *repo,
+		  const struct loam_published *published, struct loam_err *err)
+{
+	char text[LOAM_REPO_TEXT_BYTES], bytes[32], line[512];
+	loam_repo_text(repo, text);
+	int rc = 0;
+	const char *rest = loam_buf_text(&published->notes);
+	for (int shown = 0; rc == 0 && *rest && shown < NOTES_SHOWN; shown++) {
+		size_t length = strcspn(rest, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)length, rest);
+		rc = send_line(talk, line, err);
+		rest += length + (rest[length] == '\n');
+	}
+	human_bytes(published->bytes, bytes);
+	if (published->commit[0] == '\0')
+		snprintf(line, sizeof(line), "%s is empty on the mount: its branch is gone", text);
+	else
+		snprintf(line, sizeof(line), "%s@%.7s is on the mount: %llu file%s, %s, %llu ms",
+			 text, published->commit, (unsigned long long)published->files,
+			 published->files == 1 ? "" : "s", bytes,
+			 (unsigned long long)published->ms);
+	return rc < 0 ? rc : send_line(talk, line, err);
+}
+
+static int answer_publish(struct conversation *talk, const struct loam_repo *repo,
+			  const json_t *message, struct loam_err *err)
+{
+	const char *first = NULL;
+	struct loam_published published;
+	loam_json_text(message, "first", &first, err);
+	loam_err_clear(err);
+	int rc = loam_publish_first(talk->socket->publisher, repo, first && first[0] ? first : NULL,
+				    &published, err);
+	if (rc < 0)
+		return rc;
+	rc = report(talk, repo, &published, err);
+	loam_published_release(&published);
+	return rc < 0 ? rc : send_json(talk, json_pack("{s:b}", "done", 1), err);
+}
+
+static int answer(struct conversation *talk, const json_t *message, struct loam_err *err)
+{
+	const char *op = NULL;
+	struct loam_repo repo;
+	int rc = identify(talk->socket, message, &repo, err);
+	if (rc < 0)
+		return rc;
+	if (loam_json_text(message, "op", &op, err) == 1) {
+		if (strcmp(op, "holds") == 0)
+			return answer_holds(talk, &repo, message, err);
+		if (strcmp(op, "publish") == 0)
+			return answer_publish(talk, &repo, message, err);
+	}
+	loam_err_clear(err);
+	return loam_fail(err, LOAM_E_INVALID, "an operation that hooks do not have");
+}
+
+/* ---- connections -------------------------------------------------------------------------------
+ */
+
+/* 1 message, 0 the hook is gone or silent. */
+static int next_message(struct conversation *talk, json_t **out, struct loam_err *err)
+{
+	for (;;) {
+		int rc = loam_channel_take(&talk->received, out, err);
+		if (rc != 0)
+			return rc;
+		struct pollfd ready = { .fd = talk->fd, .events = POLLIN };
+		char piece[65536];
+		if (poll(&ready, 1, IDLE_MS) <= 0)
+			return 0;
+		ssize_t got = recv(talk->fd, piece, sizeof(piece), 0);
+		if (got <= 0)
+			return 0;
+		rc = loam_buf_add(&talk->received, piece, (size_t)got, err);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static void *converse(void *arg)
+{
+	struct conversation *talk = arg;
+	for (;;) {
+		struct loam_err err = { 0 }, unsent = { 0 };
+		loam_auto_json json_t *message = NULL;
+		int rc = next_message(talk, &message, &err);
+		if (rc == 0)
+			break;
+		if (rc == 1)
+			rc = answer(talk, message, &err);
+		if (rc < 0) {
+			loam_info("hook.refused", "error=%s", err.text);
+			send_json(talk, json_pack("{s:s}", "error", err.text), &unsent);
+			break;
+		}
+	}
+	struct loam_hook_socket *socket = talk->socket;
+	close(talk->fd);
+	loam_buf_release(&talk->received);
+	free(talk);
+	loam_guard(&socket->lock);
+	socket->connected--;
+	return NULL;
+}
+
+static void start_conversation(struct loam_hook_socket *socket, int fd)
+{
+	struct conversation *talk = loam_xnew(struct conversation);
+	*talk = (struct conversation){ .socket = socket,
+				       .fd = fd,
+				       .received = LOAM_BUF(LOAM_HOOK_LINE_BYTES_MAX) };
+	pthread_mutex_lock(&socket->lock);
+	bool full = socket->connected >= HOOKS_MAX;
+	socket->connected += !full;
+	pthread_mutex_unlock(&socket->lock);
+	pthread_t thread;
+	if (!full && pthread_create(&thread, NULL, converse, talk) == 0) {
+		pthread_detach(thread);
+		return;
+	}
+	if (!full) {
+		loam_guard(&socket->lock);
+		socket->connected--;
+	}
+	close(fd);
+	free(talk);
+}
+
+static void *accept_hooks(void *arg)
+{
+	struct loam_hook_socket *socket = arg;
+	for (;;) {
+		struct pollfd ready = { .fd = socket->fd, .events = POLLIN };
+		int count = poll(&ready, 1, ACCEPT_POLL_MS);
+		pthread_mutex_lock(&socket->lock);
+		bool stopping = socket->stopping;
+		pthread_mutex_unlock(&socket->lock);
+		if (stopping)
+			return NULL;
+		int fd = count > 0 ? accept4(socket->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+		if (fd >= 0)
+			start_conversation(socket, fd);
+	}
+}
+
+static int listen_at(struct loam_hook_socket *hook_socket, const char *path, struct loam_err *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address.sun_path))
+		return loam_fail(err, LOAM_E_NAME_TOO_LONG, "%s is too long for a socket", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	hook_socket->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (hook_socket->fd < 0)
+		return loam_fail_errno(err, "make a socket");
+	unlink(path); /* of a server that died: the lock of the repositories is ours */
+	if (bind(hook_socket->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(path, 0666) < 0 || listen(hook_socket->fd, HOOKS_MAX) < 0)
+		return loam_fail_errno(err, "listen at %s", path);
+	hook_socket->path = loam_xstrdup(path);
+	return 0;
+}
+
+int loam_hook_socket_open(const char *path, struct loam_auth *auth,
+			  struct loam_publisher *publisher, struct loam_hook_socket **out_socket,
+			  struct loam_err *err)
+{
+	struct loam_hook_socket *socket = loam_xnew(struct loam_hook_socket);
+	*socket = (struct loam_hook_socket){ .auth = auth, .publisher = publisher, .fd = -1 };
+	pthread_mutex_init(&socket->lock, NULL);
+	int rc = listen_at(socket, path, err);
+	if (rc == 0 && pthread_create(&socket->acceptor, NULL, accept_hooks, socket) != 0)
+		rc = loam_fail(err, LOAM_E_BUSY, "no thread for hooks");
+	if (rc < 0) {
+		if (socket->fd >= 0)
+			close(socket->fd);
+		pthread_mutex_destroy(&socket->lock);
+		free(socket->path);
+		free(socket);
+		return rc;
+	}
+	*out_socket = socket;
+	return 0;
+}
+
+void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
+{
+	if (!socket)
+		return;
+	pthread_mutex_lock(&socket->lock);
+	socket->stopping = true;
+	pthread_mutex_unlock(&socket->lock);
+	pthread_join(socket->acceptor, NULL);
+	struct loam_deadline deadline = loam_deadline_in(wait_ms);
+	for (;;) {
+		pthread_mutex_lock(&socket->lock);
+		unsigned connected = socket->connected;
+		pthread_mutex_unlock(&socket->lock);
+		if (connected == 0)
+			break;
+		if (loam_deadline_left_ms(deadline) == 0)
+			return; /* still used by a hook that does not end: the process ends now */
+		loam_clock_sleep_ms(20);
+	}
+	unlink(socket->path);
+	close(socket->fd);
+	struct ticket *ticket, *next;
+	HASH_ITER (hh, socket->tickets, ticket, next) {
+		HASH_DEL(socket->tickets, ticket);
+		free(ticket);
+	}
+	pthread_mutex_destroy(&socket->lock);
+	free(socket->path);
+	free(socket);
+}

@@ -1,0 +1,28 @@
+/*
+ * serve's end of hook.sock: answers hooks, publishes for them (steps 6 to 8 of a push).
+ *
+ * Messages: githook/channel.h. A ticket lives as long as the receive-pack it was made for.
+ * Threads: one that accepts, one per hook that is connected (bounded).
+ */
+#ifndef LOAM_SERVER_HOOK_SOCKET_H
+#define LOAM_SERVER_HOOK_SOCKET_H
+
+#include "server/server.h"
+#include "sync/publish.h"
+
+struct loam_hook_socket;
+
+/* Listens at path (a stale socket there is replaced). auth and publisher are borrowed. */
+int loam_hook_socket_open(const char *path, struct loam_auth *auth,
+			  struct loam_publisher *publisher, struct loam_hook_socket **out_socket,
+			  struct loam_err *err);
+/* Waits for the hooks that are connected, at most wait_ms. Accepts NULL. */
+void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms);
+
+/* For struct loam_server: a ticket of one push. */
+int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo *repo,
+			 const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
+			 struct loam_err *err);
+void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *ticket);
+
+#endif
