@@ -10,8 +10,10 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/sys.h"
+#include "githook/socket_path.h"
 #include "server/commands.h"
 #include "server/git_slots.h"
+#include "server/hook_socket.h"
 #include "server/http.h"
 #include "server/server.h"
 #include "sync/publish.h"
@@ -27,6 +29,7 @@
 #include <sys/stat.h>
 
 #define GRACE_MS       25000 /* and 5 s to unwind what was cut: 30 s in all */
+#define HOOK_GRACE_MS  3000
 #define LOCK_NAME      ".loam-serve.lock"
 #define LOCK_TEXT_MAX  64
 #define TABLES_MAX     8
@@ -58,6 +61,8 @@ struct serving {
 	struct loam_lfs *lfs;
 	struct loam_publisher *publisher;
 	bool reconciling;
+	struct loam_hook_socket *hooks;
+	char *hook_path, *hooks_dir;
 	struct loam_server server;
 	struct loam_route_table tables[TABLES_MAX];
 	size_t table_count;
@@ -69,7 +74,10 @@ static void release_serving(struct serving *serving)
 {
 	if (serving->reconciling)
 		loam_reconciler_stop(serving->publisher);
+	loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS);
 	loam_git_slots_free(serving->server.git_slots);
+	free(serving->hook_path);
+	free(serving->hooks_dir);
 	if (serving->publisher)
 		loam_publisher_close(serving->publisher);
 	if (serving->lfs)
@@ -132,6 +140,36 @@ static int git_dir_of(struct loam_server *server, const struct loam_repo *repo, 
 	return loam_git_dir(server->publisher, repo, out_path, err);
 }
 
+static int new_ticket(struct loam_server *server, const struct loam_repo *repo,
+		      const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
+		      struct loam_err *err)
+{
+	return loam_hook_ticket_new(server->hooks, repo, who, out_ticket, err);
+}
+
+static void end_ticket(struct loam_server *server, const char *ticket)
+{
+	loam_hook_ticket_end(server->hooks, ticket);
+}
+
+static int open_hooks(struct serving *serving, struct loam_err *err)
+{
+	struct loam_server *server = &serving->server;
+	serving->hook_path = loam_hook_socket_path(serving->instance->config);
+	int rc = loam_hook_links_make(server->repos, &serving->hooks_dir, err);
+	if (rc == 0)
+		rc = loam_hook_socket_open(serving->hook_path, serving->instance->auth,
+					   serving->publisher, &serving->hooks, err);
+	if (rc < 0)
+		return rc;
+	server->hooks = serving->hooks;
+	server->hook_socket = serving->hook_path;
+	server->hooks_dir = serving->hooks_dir;
+	server->ticket_new = new_ticket;
+	server->ticket_end = end_ticket;
+	return 0;
+}
+
 static void add_table(struct serving *serving, const struct loam_route_table *table)
 {
 	loam_assert(serving->table_count < TABLES_MAX);
@@ -171,6 +209,9 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 	server->git_dir = git_dir_of;
 	server->git_slots = loam_git_slots_new(LOAM_GIT_CHILDREN_MAX);
 	add_tables(serving);
+	rc = open_hooks(serving, err);
+	if (rc < 0)
+		return rc;
 	rc = loam_reconciler_start(serving->publisher, err);
 	serving->reconciling = rc == 0;
 	return rc;

@@ -31,6 +31,7 @@ static const struct setting settings[] = {
 	{ "receive.advertisePushOptions", "true" },
 	{ "receive.keepAlive", "5" },
 	{ "receive.denyCurrentBranch", "ignore" },
+	{ "receive.denyDeleteCurrent", "ignore" }, /* the tree empties */
 	{ "transfer.hideRefs", "refs/loam" },
 	{ "receive.hideRefs", "refs/replace" },
 
@@ -108,6 +109,9 @@ void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec 
 	for (; index < LOAM_ARRAY_COUNT(settings); index++)
 		add_setting(env, index, settings[index].key, settings[index].value);
 	add_setting(env, index++, "safe.directory", spec->dir);
+	/* Ours, or none: what lies in a repository's own hooks directory is never run. */
+	add_setting(env, index++, "core.hooksPath",
+		    spec->hooks_dir ? spec->hooks_dir : "/dev/null");
 	add(env, loam_xasprintf("GIT_CONFIG_COUNT=%zu", index));
 }
 

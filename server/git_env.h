@@ -26,6 +26,7 @@ struct loam_git_env_spec {
 	const char *repo;	 /* "models/ns/name": LOAM_REPO */
 	const char *hook_socket; /* both or neither */
 	const char *hook_ticket;
+	const char *hooks_dir; /* core.hooksPath, or NULL: no hook runs */
 };
 
 void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec *spec);

@@ -165,6 +165,7 @@ static int start_child(struct loam_web_request *request, bool advertise, struct 
 		.repo = repo,
 		.hook_socket = server->hook_socket,
 		.hook_ticket = git->ticket[0] ? git->ticket : NULL,
+		.hooks_dir = git->ticket[0] ? server->hooks_dir : NULL,
 	};
 	struct loam_git_env env;
 	loam_git_env_init(&env, &env_spec);

@@ -19,6 +19,10 @@ int loam_hook_socket_open(const char *path, struct loam_auth *auth,
 /* Waits for the hooks that are connected, at most wait_ms. Accepts NULL. */
 void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms);
 
+/* A directory for core.hooksPath below repos: links named as git's hooks to this program; free().
+ */
+int loam_hook_links_make(const char *repos, char **out_dir, struct loam_err *err);
+
 /* For struct loam_server: a ticket of one push. */
 int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo *repo,
 			 const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],

@@ -11,6 +11,7 @@
 #include "server/route.h"
 
 struct loam_git_slots;
+struct loam_hook_socket;
 struct loam_publisher;
 
 #define LOAM_TICKET_BYTES 65
@@ -38,8 +39,9 @@ struct loam_server {
 			  const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
 			  struct loam_err *err);
 	void (*ticket_end)(struct loam_server *server, const char *ticket);
-	const char *hook_socket; /* LOAM_HOOK_SOCKET */
-	void *hooks;		 /* of whoever set ticket_new */
+	const char *hook_socket;	/* LOAM_HOOK_SOCKET */
+	const char *hooks_dir;		/* core.hooksPath of a push */
+	struct loam_hook_socket *hooks; /* of ticket_new and ticket_end */
 };
 
 /* The real thing: Authorization header, loam_auth_header, loam_auth_check. Unknown and forbidden
