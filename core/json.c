@@ -31,7 +31,8 @@ static bool depth_is_allowed(const char *text, size_t text_bytes)
 	return true;
 }
 
-int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, struct loam_err *err)
+static int parse(const void *text, size_t text_bytes, size_t flags, json_t **out_value,
+		 struct loam_err *err)
 {
 	if (!depth_is_allowed(text, text_bytes))
 		return loam_fail(err, LOAM_E_INVALID, "JSON is nested deeper than %d",
@@ -39,13 +40,24 @@ int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, str
 
 	json_error_t why;
 	json_t *value = json_loadb(text_bytes ? text : "", text_bytes,
-				   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+				   flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!value)
 		return loam_fail(err, LOAM_E_INVALID, "JSON line %d column %d: %s", why.line,
 				 why.column, why.text);
 
 	*out_value = value;
 	return 0;
+}
+
+int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, struct loam_err *err)
+{
+	return parse(text, text_bytes, 0, out_value, err);
+}
+
+int loam_json_parse_with_nul(const void *text, size_t text_bytes, json_t **out_value,
+			     struct loam_err *err)
+{
+	return parse(text, text_bytes, JSON_ALLOW_NUL, out_value, err);
 }
 
 struct print {
@@ -87,7 +99,8 @@ static int member(const json_t *object, const char *name, bool (*is_wanted)(cons
 
 static bool is_text(const json_t *value)
 {
-	return json_is_string(value);
+	return json_is_string(value) &&
+	       strlen(json_string_value(value)) == json_string_length(value);
 }
 
 static bool is_u64(const json_t *value)

@@ -18,6 +18,10 @@ static inline void loam_auto_json_(json_t **value)
 
 /* Errors: INVALID with line and column. The result is owned by the caller (json_decref). */
 int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, struct loam_err *err);
+/* The same, but texts may hold \u0000 (loam_json_text refuses those): for doors that must name the
+ * bad value in their answer. */
+int loam_json_parse_with_nul(const void *text, size_t text_bytes, json_t **out_value,
+			     struct loam_err *err);
 /* Appends compact JSON, members in insertion order. */
 int loam_json_print(const json_t *value, struct loam_buf *out, struct loam_err *err);
 /* Members of an object. 1 found, 0 absent or null, -UNPROCESSABLE of another type. */

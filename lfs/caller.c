@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-int loam_lfs_caller(const struct loam_web_request *request, enum loam_want want,
+int loam_lfs_caller(struct loam_web_request *request, enum loam_want want,
 		    struct loam_lfs_caller *out_caller, struct loam_err *err)
 {
 	const struct loam_lfs_context *context = loam_lfs_context(request);
@@ -15,6 +15,7 @@ int loam_lfs_caller(const struct loam_web_request *request, enum loam_want want,
 				  request->peer, &out_caller->who, err);
 	if (rc < 0)
 		return rc;
+	snprintf(request->user, sizeof(request->user), "%s", out_caller->who.user);
 	const char *text = loam_web_param(request, "repo");
 	rc = loam_repo_parse(text ? text : "", &out_caller->repo, err);
 	if (rc < 0) {

@@ -25,7 +25,7 @@ struct loam_lfs_caller {
 };
 /* Credentials of the header, repository of {repo}, and the right. UNAUTHENTICATED, NOT_FOUND,
  * DENIED as loam_auth_check says; a name that can be no repository is one that is not there. */
-int loam_lfs_caller(const struct loam_web_request *request, enum loam_want want,
+int loam_lfs_caller(struct loam_web_request *request, enum loam_want want,
 		    struct loam_lfs_caller *out_caller, struct loam_err *err);
 /* Asks for another right of the same caller. */
 int loam_lfs_caller_may(const struct loam_web_request *request,

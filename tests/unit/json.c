@@ -126,6 +126,17 @@ static void a_member_of_an_array_is_refused(void **state)
 	assert_int_equal(loam_json_text(value, "t", &text, &err), -LOAM_E_UNPROCESSABLE);
 }
 
+static void nul_stands_in_texts_only_where_it_is_asked_for(void **state)
+{
+	struct loam_err err = { 0 };
+	const char *given = "{\"t\":\"a\\u0000b\"}", *text = NULL;
+	loam_auto_json json_t *value = NULL;
+	assert_int_equal(loam_json_parse(given, strlen(given), &value, &err), -LOAM_E_INVALID);
+	loam_err_clear(&err);
+	assert_int_equal(loam_json_parse_with_nul(given, strlen(given), &value, &err), 0);
+	assert_int_equal(loam_json_text(value, "t", &text, &err), -LOAM_E_UNPROCESSABLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +148,7 @@ int main(void)
 		cmocka_unit_test(printing_past_the_limit_fails),
 		cmocka_unit_test(members_are_found_absent_or_of_another_type),
 		cmocka_unit_test(a_member_of_an_array_is_refused),
+		cmocka_unit_test(nul_stands_in_texts_only_where_it_is_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
