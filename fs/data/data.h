@@ -104,7 +104,10 @@ int loam_file_flush(struct loam_file *file, struct loam_err *err);
 uint64_t loam_file_length(struct loam_file *file);
 /* Tells it what the metadata says now (after open, truncate, fallocate, copy_range, setattr). */
 void loam_file_changed(struct loam_file *file, const struct loam_attr *attr);
-/* The open file of this inode, if any, counted; NULL else. For getattr and truncate. */
+/* What stat(2) shows: attr, just read from the metadata, becomes what it will be once the bytes
+ * that are not yet committed are (length, mtime). False when the inode is not open here. */
+bool loam_file_stat(struct loam_data *data, uint64_t ino, struct loam_attr *attr);
+/* The open file of this inode, if any, counted; NULL else. For truncate and the like. */
 struct loam_file *loam_file_find(struct loam_data *data, uint64_t ino);
 /* Flushes every open file (unmount, heartbeat). */
 int loam_file_flush_all(struct loam_data *data, struct loam_err *err);

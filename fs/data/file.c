@@ -144,14 +144,20 @@ int loam_file_get(struct loam_data *data, uint64_t ino, const struct loam_attr *
 	return 0;
 }
 
+static bool has_slices(struct loam_file *file)
+{
+	loam_guard(&file->lock);
+	return file->slices != NULL;
+}
+
 /* true: the reference is given back and *out_last tells whether it was the last; false: it is the
  * last and the file has bytes to flush. */
-static bool try_put(struct loam_file *file, bool flushed, bool *out_last)
+static bool try_put(struct loam_file *file, bool *out_last)
 {
 	struct loam_data *data = file->data;
 	loam_guard(&data->registry_lock);
 	*out_last = file->refs == 1;
-	if (*out_last && !flushed)
+	if (*out_last && has_slices(file))
 		return false;
 	file->refs--;
 	if (*out_last)
@@ -162,12 +168,12 @@ static bool try_put(struct loam_file *file, bool flushed, bool *out_last)
 void loam_file_put(struct loam_file *file)
 {
 	bool last;
-	if (!try_put(file, false, &last)) {
+	/* Again where somebody wrote during the flush; a failed one leaves no slices. */
+	while (!try_put(file, &last)) {
 		struct loam_err err = { 0 };
 		if (loam_file_flush(file, &err) < 0)
 			loam_debug("file.put", "ino=%llu why=%s", (unsigned long long)file->ino,
 				   err.text);
-		try_put(file, true, &last);
 	}
 	if (last)
 		file_free(file);
@@ -731,4 +737,21 @@ void loam_file_changed(struct loam_file *file, const struct loam_attr *attr)
 		}
 	}
 	refetch_attr(file);
+}
+
+bool loam_file_stat(struct loam_data *data, uint64_t ino, struct loam_attr *attr)
+{
+	struct loam_file *file = loam_file_find(data, ino);
+	if (!file)
+		return false;
+	loam_file_changed(file, attr);
+	{
+		loam_guard(&file->lock);
+		*attr = file->attr;
+		attr->length = file->length;
+		if (file->slices) /* its commit will be the last, with this time */
+			attr->mtime = file->slices->prev->mtime;
+	}
+	loam_file_put(file);
+	return true;
 }

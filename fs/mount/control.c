@@ -197,21 +197,27 @@ static int clone_bounded(struct loam_control *control, struct loam_caller *calle
 
 static const struct {
 	uint8_t attr;
-	uint32_t fs;
-} flag_names[] = { { LOAM_FLAG_IMMUTABLE, FS_IMMUTABLE_FL },
-		   { LOAM_FLAG_APPEND, FS_APPEND_FL },
-		   { LOAM_FLAG_SKIP_TRASH, FS_SECRM_FL } };
+	uint32_t fs, xflag;
+} flag_names[] = { { LOAM_FLAG_IMMUTABLE, FS_IMMUTABLE_FL, FS_XFLAG_IMMUTABLE },
+		   { LOAM_FLAG_APPEND, FS_APPEND_FL, FS_XFLAG_APPEND },
+		   { LOAM_FLAG_SKIP_TRASH, FS_SECRM_FL, 0 } };
 
-static int get_flags(struct loam_control *control, uint64_t ino, uint32_t *out,
-		     struct loam_err *err)
+/* The kernel asks for the second form before it sets anything. */
+static int get_flags(struct loam_control *control, uint64_t ino, uint32_t *out_fs,
+		     struct fsxattr *out_extended, struct loam_err *err)
 {
 	struct loam_attr attr;
 	int rc = loam_meta_getattr(loam_data_meta(loam_vfs_data(control->vfs)), ino, &attr, err);
 	if (rc)
 		return rc;
-	*out = 0;
-	for (size_t i = 0; i < LOAM_ARRAY_COUNT(flag_names); i++)
-		*out |= attr.flags & flag_names[i].attr ? flag_names[i].fs : 0;
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(flag_names); i++) {
+		if (!(attr.flags & flag_names[i].attr))
+			continue;
+		if (out_fs)
+			*out_fs |= flag_names[i].fs;
+		else
+			out_extended->fsx_xflags |= flag_names[i].xflag;
+	}
 	return 0;
 }
 
@@ -241,7 +247,8 @@ static int set_flags(struct loam_control *control, const struct loam_caller *cal
 	return 0;
 }
 
-/* ---- dispatch -------------------------------------------------------------------------------- */
+/* ---- dispatch: out is zeroed
+ * -------------------------------------------------------------------------------- */
 
 static int run(struct loam_control *control, struct loam_caller *caller, uint64_t ino,
 	       unsigned command, const void *in, void *out, struct loam_err *err)
@@ -254,7 +261,9 @@ static int run(struct loam_control *control, struct loam_caller *caller, uint64_
 		return clone_bounded(control, caller, ino, out, err);
 	case FS_IOC_GETFLAGS:
 	case FS_IOC32_GETFLAGS:
-		return get_flags(control, ino, out, err);
+		return get_flags(control, ino, out, NULL, err);
+	case FS_IOC_FSGETXATTR:
+		return get_flags(control, ino, NULL, out, err);
 	default: { /* FS_IOC_SETFLAGS */
 		uint32_t wanted;
 		memcpy(&wanted, in, sizeof(wanted));
@@ -275,6 +284,7 @@ int loam_control_ioctl(struct loam_control *control, struct loam_caller *caller,
 		{ LOAM_IOC_CLONE, sizeof(struct loam_ioc_clone), sizeof(struct loam_ioc_clone) },
 		{ FS_IOC_GETFLAGS, 0, sizeof(uint32_t) },
 		{ FS_IOC32_GETFLAGS, 0, sizeof(uint32_t) },
+		{ FS_IOC_FSGETXATTR, 0, sizeof(struct fsxattr) },
 		{ FS_IOC_SETFLAGS, sizeof(uint32_t), 0 },
 		{ FS_IOC32_SETFLAGS, sizeof(uint32_t), 0 },
 	};

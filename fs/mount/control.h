@@ -21,7 +21,8 @@ struct loam_control *loam_control_new(struct loam_vfs *vfs);
 void loam_control_free(struct loam_control *control);
 
 /*
- * Runs one ioctl on an open file or directory. out holds LOAM_CONTROL_OUT_BYTES_MAX. 1 done, with
+ * Runs one ioctl on an open file or directory. out holds
+ * LOAM_CONTROL_OUT_BYTES_MAX zero bytes. 1 done, with
  * *out_bytes to return; 0 when the command is none of ours (the caller answers ENOTTY); -code:
  * INVALID when the sizes are wrong.
  */

@@ -17,14 +17,8 @@ static const char acl_default_name[] = "system.posix_acl_default";
 
 void loam_vfs_overlay(struct loam_vfs *vfs, uint64_t ino, struct loam_attr *attr)
 {
-	if (attr->type != LOAM_TYPE_FILE)
-		return;
-	struct loam_file *file = loam_file_find(vfs->data, ino);
-	if (!file)
-		return;
-	loam_file_changed(file, attr);
-	attr->length = loam_file_length(file);
-	loam_file_put(file);
+	if (attr->type == LOAM_TYPE_FILE)
+		loam_file_stat(vfs->data, ino, attr);
 }
 
 void loam_vfs_changed(struct loam_vfs *vfs, uint64_t ino, const struct loam_attr *attr)
@@ -136,8 +130,9 @@ int loam_vfs_setattr(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t 
 		if (set == 0)
 			return loam_vfs_getattr(vfs, node, NULL, out_attr, out_attr_ms, err);
 	}
-	/* A later commit of what is already written would set the time again. */
-	if (set & (LOAM_SET_MTIME | LOAM_SET_MTIME_NOW)) {
+	/* A later commit of what is already written would set the time again, and drop set-id bits.
+	 */
+	if (set & (LOAM_SET_MTIME | LOAM_SET_MTIME_NOW | LOAM_SET_MODE)) {
 		rc = loam_vfs_settle(vfs, ino, err);
 		if (rc)
 			return rc;
