@@ -150,6 +150,8 @@ int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo
 	if (rc == 0 && visibility == LOAM_PUBLIC)
 		rc = loam_meta_setxattr(tree->volume->meta, &loam_who_root, *out_gate_ino,
 					LOAM_XATTR_ANONYMOUS, "read", 4, 0, err);
+	if (rc == 0)
+		rc = loam_repos_mend_gate(tree, repo, err); /* the owner's entry */
 	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
 }
 
@@ -262,6 +264,7 @@ struct change {
 	uint64_t gate_ino;
 	/* what is changed; see apply_change() */
 	enum { GRANT, REVOKE, SET_OTHER, MEND } what;
+	uint32_t owner_uid; /* of the namespace: always has an entry, so that the mount agrees */
 	uint32_t uid;
 	enum loam_want want;
 	enum loam_visibility visibility;
@@ -360,6 +363,19 @@ static int apply_to_rule(struct change *change, struct loam_acl *acl, struct loa
 	return 0;
 }
 
+/* The owner may do everything at every door; on the mount his entry says so. */
+static int ensure_owner(struct change *change, struct loam_acl *acl, struct loam_err *err)
+{
+	if (change->owner_uid == UINT32_MAX)
+		return 0;
+	for (uint32_t i = 0; i < acl->user_count; i++)
+		if (acl->users[i].id == change->owner_uid && acl->users[i].perm == 07)
+			return 0;
+	bool had;
+	remove_user(acl, change->owner_uid, &had);
+	return add_user(acl, change->owner_uid, 07, err);
+}
+
 /* From change->seen to change->next: the rule with the change in it, the mask without `w`. */
 static int compute(const struct loam_tree *tree, struct change *change, struct loam_err *err)
 {
@@ -367,6 +383,8 @@ static int compute(const struct loam_tree *tree, struct change *change, struct l
 	int rc = read_rule(tree, &change->seen, &acl, err);
 	if (rc == 0)
 		rc = apply_to_rule(change, &acl, err);
+	if (rc == 0)
+		rc = ensure_owner(change, &acl, err);
 	change->next = change->seen;
 	if (rc == 0 && acl.user_count + acl.group_count > 0) {
 		acl.mask = 05;
@@ -451,8 +469,8 @@ static int run_change(const struct loam_tree *tree, struct change *change, struc
 	return loam_meta_barrier(tree->volume->meta, err);
 }
 
-static int find_gate(const struct loam_tree *tree, const struct loam_repo *repo, uint64_t *out_ino,
-		     struct loam_err *err)
+static int find_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+		     struct change *out_change, struct loam_err *err)
 {
 	struct loam_gate gate;
 	int rc = loam_gate_read(tree, repo, &gate, err);
@@ -461,7 +479,8 @@ static int find_gate(const struct loam_tree *tree, const struct loam_repo *repo,
 	if (rc == 0)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no repository '%s/%s/%s'",
 				 loam_kind_name(repo->kind), repo->ns, repo->name);
-	*out_ino = gate.ino;
+	out_change->gate_ino = gate.ino;
+	out_change->owner_uid = gate.owner_uid;
 	loam_gate_release(&gate);
 	return 0;
 }
@@ -470,7 +489,7 @@ int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo,
 		     enum loam_want want, struct loam_err *err)
 {
 	struct change change = { .what = GRANT, .uid = uid, .want = want };
-	int rc = find_gate(tree, repo, &change.gate_ino, err);
+	int rc = find_gate(tree, repo, &change, err);
 	return rc < 0 ? rc : run_change(tree, &change, err);
 }
 
@@ -478,7 +497,10 @@ int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo
 		      struct loam_err *err)
 {
 	struct change change = { .what = REVOKE, .uid = uid };
-	int rc = find_gate(tree, repo, &change.gate_ino, err);
+	int rc = find_gate(tree, repo, &change, err);
+	if (rc == 0 && uid == change.owner_uid)
+		return loam_fail(err, LOAM_E_NOT_PERMITTED,
+				 "the namespace belongs to this user, who may do everything in it");
 	if (rc == 0)
 		rc = run_change(tree, &change, err);
 	if (rc == 0 && !change.did_something)
@@ -486,10 +508,13 @@ int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo
 	return rc;
 }
 
-int loam_repos_mend_gate(const struct loam_tree *tree, uint64_t gate_ino, struct loam_err *err)
+int loam_repos_mend_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+			 struct loam_err *err)
 {
-	struct change change = { .what = MEND, .gate_ino = gate_ino };
-	int rc = run_change(tree, &change, err);
+	struct change change = { .what = MEND };
+	int rc = find_gate(tree, repo, &change, err);
+	if (rc == 0)
+		rc = run_change(tree, &change, err);
 	return rc < 0 ? rc : change.did_something;
 }
 
@@ -512,7 +537,7 @@ int loam_repos_set_visibility(const struct loam_tree *tree, const struct loam_re
 			      enum loam_visibility visibility, struct loam_err *err)
 {
 	struct change change = { .what = SET_OTHER, .visibility = visibility };
-	int rc = find_gate(tree, repo, &change.gate_ino, err);
+	int rc = find_gate(tree, repo, &change, err);
 	/* Doors are closed before they are opened, whichever way it goes. */
 	if (rc == 0 && visibility != LOAM_PUBLIC)
 		rc = set_anonymous(tree, change.gate_ino, false, err);

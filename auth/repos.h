@@ -35,11 +35,12 @@ int loam_repos_set_visibility(const struct loam_tree *tree, const struct loam_re
  * TOO_LARGE at LOAM_ACL_ENTRIES_MAX named entries: use a group. */
 int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo, uint32_t uid,
 		     enum loam_want want, struct loam_err *err);
-/* NOT_FOUND when there was no grant. */
+/* NOT_FOUND when there was no grant; NOT_PERMITTED for the namespace's owner. */
 int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo, uint32_t uid,
 		      struct loam_err *err);
-/* The gate's mask without `w`, its owner the service: what a foreign client changed is mended.
- * 1 something was mended, 0 nothing to do. */
-int loam_repos_mend_gate(const struct loam_tree *tree, uint64_t gate_ino, struct loam_err *err);
+/* The gate's mask without `w`, its owner the service, an entry for the namespace's owner: what is
+ * missing, or a foreign client changed, is mended. 1 something was mended, 0 nothing to do. */
+int loam_repos_mend_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+			 struct loam_err *err);
 
 #endif

@@ -87,7 +87,7 @@ static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_
 	pthread_mutex_unlock(&round->publisher->lock);
 	if (stopping)
 		return loam_fail(err, LOAM_E_INTERRUPTED, "stopping");
-	int rc = loam_repos_mend_gate(round->publisher->tree, gate_ino, &own);
+	int rc = loam_repos_mend_gate(round->publisher->tree, repo, &own);
 	if (rc == 1)
 		loam_warn("reconcile.mended", "repo=%s what=%s", text,
 			  "owner or mask of its gate, changed by another client");
