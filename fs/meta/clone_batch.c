@@ -253,7 +253,6 @@ static int clone_large(struct loam_clone_batch *batch, struct loam_clone_source 
  */
 static int run_part(struct part *part, struct loam_err *err)
 {
-	part->limit = LOAM_CLONE_FILES_MAX;
 	for (;;) {
 		int rc = loam_meta_run(part->batch->clone->meta, LOAM_TXN_BULK, clone_part, part,
 				       err);
@@ -270,6 +269,7 @@ int loam_clone_batch_run(struct loam_clone_batch *batch, struct loam_err *err)
 {
 	loam_auto_free struct part *part = loam_xnew(struct part);
 	part->batch = batch;
+	part->limit = LOAM_CLONE_FILES_MAX;
 	for (part->first = 0; part->first < batch->count; part->first = part->end) {
 		if (loam_clone_stopped(batch->clone))
 			return 0;

@@ -353,7 +353,7 @@ static void *disturb(void *arg)
 {
 	struct writer *writer = arg;
 	struct loam_meta_volume *volume = writer->volume;
-	for (unsigned i = 0; !writer->stop; i++) {
+	for (unsigned i = 0; !writer->stop && i < 3000; i++) {
 		struct loam_err err = { 0 };
 		struct loam_attr attr;
 		char name[32];
