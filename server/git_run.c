@@ -39,6 +39,7 @@
 #define END_WAIT_MS	   10000
 #define CLEAN_UP_MS	   2500 /* for a git whose helpers were ended */
 #define CLEAN_UP_STEP_MS   100
+#define GIT_DIED	   128 /* exit status of die(), and above: of wrong usage */
 #define TERM_GRACE_MS	   1000
 
 struct loam_git_run {
@@ -54,6 +55,7 @@ struct loam_git_run {
 	struct loam_buf errors;
 	int status; /* as from waitpid, once ended */
 	bool ended;
+	bool has_input;
 };
 
 static void close_end(int *fd)
@@ -79,6 +81,7 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 		return rc;
 	struct loam_git_run *run = loam_xnew(struct loam_git_run);
 	run->process = process;
+	run->has_input = spec->has_input;
 	run->is_over = spec->is_over;
 	run->is_over_arg = spec->is_over_arg;
 	run->spool_dir = loam_xstrdup(spec->spool_dir);
@@ -288,6 +291,8 @@ int loam_git_run_begin_output(struct loam_git_run *run, struct loam_err *err)
 		return rc;
 	if (run->status == 0)
 		return 0;
+	if (run->has_input && WIFEXITED(run->status) && WEXITSTATUS(run->status) >= GIT_DIED)
+		return loam_fail(err, LOAM_E_INVALID, "git refused this request");
 	return loam_fail(err, LOAM_E_IO, "git failed: %.200s", loam_buf_text(&run->errors));
 }
 
@@ -365,9 +370,11 @@ void loam_git_run_free(struct loam_git_run *run)
 	bool failed = run->ended && run->status != 0;
 	if (!run->ended)
 		let_clean_up(run);
-	if (failed || !run->ended)
-		loam_warn("git.ended", "pid=%d early=%d status=%d stderr=%s", pid, !run->ended,
-			  run->status, loam_buf_text(&run->errors));
+	if (failed)
+		loam_warn("git.failed", "pid=%d status=%d stderr=%s", pid, run->status,
+			  loam_buf_text(&run->errors));
+	else if (!run->ended)
+		loam_info("git.cut", "pid=%d", pid);
 	loam_process_stop(&run->process, TERM_GRACE_MS);
 	close_end(&run->spool_fd);
 	loam_buf_release(&run->preface);

@@ -38,7 +38,7 @@ int loam_git_run_feed(struct loam_git_run *run, const void *data, size_t bytes,
 		      struct loam_err *err);
 void loam_git_run_end_input(struct loam_git_run *run);
 /* Waits for the first byte of output. 1: there is one; 0: the child ended well and said nothing;
- * IO: it failed and said nothing on stdout. */
+ * INVALID: it refused its input; IO: it failed; both without a word on stdout. */
 int loam_git_run_begin_output(struct loam_git_run *run, struct loam_err *err);
 /* >0 bytes, 0 at the end of the output; a child ended by a signal is IO (cut the answer). */
 int64_t loam_git_run_read(struct loam_git_run *run, void *out, size_t out_bytes,

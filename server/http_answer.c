@@ -78,8 +78,10 @@ void loam_http_answer_error(struct http_exchange *exchange, const struct loam_er
 	bool hidden = status >= 500 && err->code != LOAM_E_QUOTA && err->code != LOAM_E_BUSY &&
 		      err->code != LOAM_E_UNSUPPORTED;
 	char text[LOAM_ERR_TEXT_MAX + 64];
-	if (status >= 500 && err->code != LOAM_E_INTERRUPTED)
+	if (hidden && !loam_code_may_retry(err->code) && err->code != LOAM_E_NO_SPACE)
 		loam_error("http.error", "code=%s text=%s", loam_code_name(err->code), err->text);
+	else if (status >= 500)
+		loam_warn("http.failed", "code=%s text=%s", loam_code_name(err->code), err->text);
 	if (hidden)
 		snprintf(text, sizeof(text), "%s (request %s)\n", loam_code_meaning(err->code),
 			 exchange->web.id);
