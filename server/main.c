@@ -1,0 +1,60 @@
+/*
+ * loam: the table of commands. Each stands with its domain; this file only lists them.
+ */
+#include "auth/commands.h"
+#include "core/cmd.h"
+#include "fs/commands.h"
+#include "githook/commands.h"
+#include "server/commands.h"
+#include "sync/commands.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+/* clang-format off */
+static const struct loam_cmd *const commands[] = {
+	&loam_cmd_format,
+	&loam_cmd_mount,
+	&loam_cmd_umount,
+	&loam_cmd_serve,
+	&loam_cmd_up,
+	&loam_cmd_user_add,
+	&loam_cmd_user_show,
+	&loam_cmd_user_list,
+	&loam_cmd_user_disable,
+	&loam_cmd_user_enable,
+	&loam_cmd_user_del,
+	&loam_cmd_user_password,
+	&loam_cmd_user_token,
+	&loam_cmd_repo_create,
+	&loam_cmd_repo_list,
+	&loam_cmd_repo_show,
+	&loam_cmd_repo_delete,
+	&loam_cmd_repo_visibility,
+	&loam_cmd_repo_default_branch,
+	&loam_cmd_grant,
+	&loam_cmd_revoke,
+	&loam_cmd_clone,
+	&loam_cmd_hook_pre_receive,
+	&loam_cmd_hook_update,
+	&loam_cmd_hook_post_receive,
+	&loam_cmd_hook_install,
+	NULL,
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+	const struct rlimit no_core = { 0, 0 }; /* secrets do not reach core files */
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	/* Git runs its hooks by file name: links to this program. */
+	const char *hook = loam_hook_of_program(argv[0]);
+	if (hook) {
+		char *words[] = { argv[0], (char *)"hook", (char *)hook, NULL };
+		return loam_cmd_main(commands, 3, words);
+	}
+	return loam_cmd_main(commands, argc, argv);
+}
