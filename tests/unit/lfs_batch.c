@@ -18,6 +18,8 @@
 #define BATCH	    "/qwen/tiny.git/info/lfs/objects/batch"
 #define OID_A	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define OID_B	    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define OID_UPPER   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define OID_63	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define THERE_COUNT 8
 
 static const json_t *entry_at(const struct loam_web_reply *reply, size_t index)
@@ -192,8 +194,8 @@ static void a_thousand_objects_are_answered_one_by_one_and_one_more_is_413(void 
 static void a_bad_oid_or_size_is_422_for_that_object_only(void **state)
 {
 	static const char *const bad[] = {
-		"\"oid\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"size\":1",
-		"\"oid\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"size\":1",
+		"\"oid\":\"" OID_UPPER "\",\"size\":1",
+		"\"oid\":\"" OID_63 "\",\"size\":1",
 		"\"oid\":\"" OID_A "a\",\"size\":1",
 		"\"oid\":\"g" OID_A "\",\"size\":1",
 		"\"oid\":\"../../x\",\"size\":1",
