@@ -5,6 +5,8 @@
 #include "tests/support/mount_world.h"
 
 #include <grp.h>
+#include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 /* ---- gates ------------------------------------------------------------------------------------
@@ -231,6 +233,50 @@ static void a_clone_is_the_callers_own(void **state)
 		assert_works(rmdir(at("%s", dirs[i])));
 }
 
+#define CROWD 5000
+
+static void on_alarm(int signal_number)
+{
+	(void)signal_number;
+}
+
+/* EINTR, or 0 when the clone was quicker than the clock. */
+static int clone_interrupted(const char *base)
+{
+	char from[256];
+	snprintf(from, sizeof(from), "%s/crowd", base);
+	struct sigaction action = { .sa_handler = on_alarm };
+	sigaction(SIGALRM, &action, NULL);
+	struct itimerval soon = { .it_value.tv_usec = 3000 };
+	setitimer(ITIMER_REAL, &soon, NULL);
+	return clone_at(from, base, "crowd-copy", 0, NULL);
+}
+
+static void a_signal_ends_a_clone_and_leaves_nothing(void **state)
+{
+	assert_works(mkdir(at("crowd"), 0755));
+	for (unsigned i = 0; i < CROWD; i++)
+		put(at("crowd/%u", i), "x", 0644);
+	bool interrupted = false;
+	for (unsigned round = 0; round < 10 && !interrupted; round++) {
+		struct stat st;
+		int rc = loam_test_as(0, 0, NULL, 0, clone_interrupted, mounted.dir);
+		interrupted = rc == EINTR;
+		if (interrupted) {
+			assert_errno(stat(at("crowd-copy"), &st), ENOENT);
+			break;
+		}
+		assert_int_equal(rc, 0);
+		for (unsigned i = 0; i < CROWD; i++)
+			assert_works(unlink(at("crowd-copy/%u", i)));
+		assert_works(rmdir(at("crowd-copy")));
+	}
+	assert_true(interrupted);
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_works(unlink(at("crowd/%u", i)));
+	assert_works(rmdir(at("crowd")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +284,7 @@ int main(void)
 		cmocka_unit_test(a_gate_is_asked_again_inside),
 		cmocka_unit_test(a_gate_asks_for_groups_where_they_decide),
 		cmocka_unit_test(a_clone_is_the_callers_own),
+		cmocka_unit_test(a_signal_ends_a_clone_and_leaves_nothing),
 	};
 	return run_mounted("mount_gates", tests, LOAM_ARRAY_COUNT(tests));
 }
