@@ -267,35 +267,6 @@ static void a_store_that_stumbles_is_asked_again(void **state)
 	data_volume_close(&volume);
 }
 
-static void a_content_unit_is_read_through_its_pieces(void **state)
-{
-	struct loam_err err = { 0 };
-	struct loam_reader *reader;
-	size_t total = 9 * MIB + 5, got = 0;
-	uint8_t *model = calloc(1, total), *out = malloc(total);
-	data_volume_open(&volume, "", 256, NULL);
-	uint64_t ino = data_volume_file(&volume, NULL);
-	data_volume_pattern(model, 5 * MIB, 1);
-	write_slice(ino, 0, model, 5 * MIB);
-	data_volume_pattern(model + 3 * MIB, 100, 2);
-	write_slice(ino, 3 * MIB, model + 3 * MIB, 100);
-	data_volume_pattern(model + 8 * MIB, MIB + 5, 3);
-	write_slice(ino, 8 * MIB, model + 8 * MIB, MIB + 5);
-
-	assert_int_equal(loam_reader_new(volume.data, ino, total, &reader, &err), 0);
-	loam_reader_set_content(reader, "content/of-this-test");
-	for (size_t at = 0; at < total; at += got) {
-		size_t step = 300001 < total - at ? 300001 : total - at;
-		assert_int_equal(loam_reader_read(reader, at, out + at, step, &got, &err), 0);
-		assert_int_equal(got, step);
-	}
-	assert_memory_equal(out, model, total);
-	loam_reader_free(reader);
-	data_volume_close(&volume);
-	free(model);
-	free(out);
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return remove(path);
@@ -330,7 +301,6 @@ int main(void)
 		cmocka_unit_test(a_long_list_is_compacted_after_a_read),
 		cmocka_unit_test(a_block_that_stays_missing_is_damage),
 		cmocka_unit_test(a_store_that_stumbles_is_asked_again),
-		cmocka_unit_test(a_content_unit_is_read_through_its_pieces),
 		cmocka_unit_test(blocks_in_files_are_read_where_they_are),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
