@@ -39,7 +39,7 @@
 #define LOAM_XATTR_NAME_BYTES_MAX  255
 #define LOAM_XATTR_VALUE_BYTES_MAX 65536
 #define LOAM_CHUNK_BYTES	   (64u << 20)
-#define LOAM_META_DEADLINE_MS	   30000
+#define LOAM_META_DEADLINE_MS	   25000 /* so that a request ends within 30 s */
 #define LOAM_BLOCK_DEADLINE_MS	   60000
 #define LOAM_TXN_ATTEMPTS_MAX	   50
 #define LOAM_ACL_ENTRIES_MAX	   500 /* named entries of a gate */
