@@ -7,6 +7,13 @@
  *   nodes:  id ──> struct node { ino, lookups, attributes, open state }
  *   raised: ino ──> present id, number of live nodes of this inode
  *
+ * Whoever gets ESTALE comes back once, through a LOOKUP. So that nobody is sent away twice:
+ *   - a version raised for a writer takes no passthrough for COME_BACK_NS;
+ *   - readers raise a version at most once in COME_BACK_NS, else they join what is there;
+ *   - a reader that comes with an older version may still join that, unless the file is being
+ * written;
+ *   - a writer that comes with an older version makes the present one fit before he is sent back.
+ *
  * Invariants: a node lives while lookups > 0 or it is open. A raised entry lives while any node of
  * its inode does. The root is never forgotten.
  */
@@ -22,9 +29,10 @@
 #define ID_ROOT	      1u
 #define BUCKETS_FIRST (1u << 12)
 #define RECENT_COUNT  512u
+#define COME_BACK_NS  100000000ull
 
 struct open_state {
-	uint32_t count;
+	uint32_t count, writers;
 	const void *backing; /* NULL: ordinary */
 	struct loam_attr attr;
 };
@@ -45,6 +53,8 @@ struct node {
 
 struct raised {
 	uint64_t ino, id;
+	uint64_t raised_ns;
+	uint64_t ordinary_until_ns; /* the present version takes no passthrough so long */
 	size_t nodes;
 	UT_hash_handle hh;
 };
@@ -338,7 +348,8 @@ void loam_nodes_changed(struct loam_nodes *nodes, uint64_t ino)
 	}
 }
 
-static void raise_version(struct loam_nodes *nodes, uint64_t ino)
+static int raise_version(struct loam_nodes *nodes, uint64_t ino, bool for_ordinary,
+			 struct loam_err *err)
 {
 	struct raised *entry = find_raised(nodes, ino);
 	if (!entry) {
@@ -347,35 +358,79 @@ static void raise_version(struct loam_nodes *nodes, uint64_t ino)
 		entry->nodes = 1; /* the one that stands in the way */
 		HASH_ADD(hh, nodes->raised, ino, sizeof(entry->ino), entry);
 	}
+	uint64_t now = loam_clock_ns();
 	entry->id = ID_RAISED | ++nodes->next_id;
+	entry->raised_ns = now;
+	entry->ordinary_until_ns = for_ordinary ? now + COME_BACK_NS : 0;
+	return loam_fail(err, LOAM_E_STALE, "inode %llu is open in another mode",
+			 (unsigned long long)ino);
 }
 
-int loam_nodes_open(struct loam_nodes *nodes, uint64_t id, const void *backing,
+/* Decides on *backing for an open of the present version. */
+static int fit_present(struct loam_nodes *nodes, const struct node *node, const void **backing,
+		       struct loam_err *err)
+{
+	uint64_t now = loam_clock_ns();
+	const struct raised *entry = find_raised(nodes, node->ino);
+	if (entry && now < entry->ordinary_until_ns)
+		*backing = NULL;
+	const struct open_state *open = node->open;
+	if (!open || open->backing == *backing)
+		return 0;
+	bool raised_lately = entry && now < entry->raised_ns + COME_BACK_NS;
+	if (!open->backing && (open->writers > 0 || raised_lately)) {
+		*backing = NULL;
+		return 0;
+	}
+	return raise_version(nodes, node->ino, *backing == NULL, err);
+}
+
+/* The same for a version that has been raised between LOOKUP and OPEN. */
+static int fit_older(struct loam_nodes *nodes, const struct node *node, const void **backing,
+		     bool writes, struct loam_err *err)
+{
+	struct raised *entry = find_raised(nodes, node->ino);
+	const struct node *present = find(nodes, entry->id);
+	const struct open_state *now_open = present ? present->open : NULL;
+	if (!writes && (!now_open || now_open->writers == 0)) {
+		if (!node->open || node->open->backing == *backing)
+			return 0;
+		if (!node->open->backing) {
+			*backing = NULL;
+			return 0;
+		}
+	}
+	if (writes && now_open && now_open->backing)
+		return raise_version(nodes, node->ino, true, err);
+	if (writes)
+		entry->ordinary_until_ns = loam_clock_ns() + COME_BACK_NS;
+	return loam_fail(err, LOAM_E_STALE, "inode %llu has a newer version",
+			 (unsigned long long)node->ino);
+}
+
+int loam_nodes_open(struct loam_nodes *nodes, uint64_t id, const void **backing, bool writes,
 		    const struct loam_attr *attr, bool *out_keep, struct loam_err *err)
 {
 	loam_guard(&nodes->lock);
 	struct node *node = find(nodes, id);
 	if (!node)
 		return loam_fail(err, LOAM_E_STALE, "no node %llx", (unsigned long long)id);
-	if (present_id(nodes, node->ino) != id)
-		return loam_fail(err, LOAM_E_STALE, "inode %llu has a newer version",
-				 (unsigned long long)node->ino);
-	if (node->open && node->open->backing != backing) {
-		raise_version(nodes, node->ino);
-		return loam_fail(err, LOAM_E_STALE, "inode %llu is open in another mode",
-				 (unsigned long long)node->ino);
-	}
+	int rc = present_id(nodes, node->ino) == id ? fit_present(nodes, node, backing, err)
+						    : fit_older(nodes, node, backing, writes, err);
+	if (rc)
+		return rc;
 
 	if (!node->open) {
 		node->open = loam_xnew(struct open_state);
-		node->open->backing = backing;
+		node->open->backing = *backing;
 	}
 	node->open->count++;
+	node->open->writers += writes;
 	node->open->attr = *attr;
-	*out_keep = !backing && node->pages_length == attr->length &&
+	*out_keep = !*backing && node->pages_length == attr->length &&
 		    node->pages_seconds == attr->mtime.tv_sec &&
 		    node->pages_nanoseconds == (uint32_t)attr->mtime.tv_nsec;
-	if (!backing) {
+	if (!*backing) {
 		node->pages_length = attr->length;
 		node->pages_seconds = attr->mtime.tv_sec;
 		node->pages_nanoseconds = (uint32_t)attr->mtime.tv_nsec;
@@ -383,11 +438,12 @@ int loam_nodes_open(struct loam_nodes *nodes, uint64_t id, const void *backing,
 	return 0;
 }
 
-void loam_nodes_close(struct loam_nodes *nodes, uint64_t id)
+void loam_nodes_close(struct loam_nodes *nodes, uint64_t id, bool writes)
 {
 	loam_guard(&nodes->lock);
 	struct node *node = find(nodes, id);
 	loam_assert(node && node->open && node->open->count > 0);
+	node->open->writers -= writes;
 	if (--node->open->count > 0)
 		return;
 	free(node->open);

@@ -54,14 +54,16 @@ bool loam_nodes_recent(struct loam_nodes *nodes, uint64_t ino, uint64_t max_age_
 void loam_nodes_changed(struct loam_nodes *nodes, uint64_t ino);
 
 /*
- * Enters an open. backing: NULL for an ordinary open, else the identity of the passthrough file.
- * *out_keep: the kernel's pages are still right (same length and mtime as at the last open).
- * Errors: STALE when id is not the present version or open in another mode; the version has then
- *         been raised. Every success is paired with loam_nodes_close().
+ * Enters an open. *backing: NULL for an ordinary open, else the identity of the passthrough file;
+ * it comes back as NULL where the open is to be ordinary all the same, because the inode is being
+ * written or was just opened for that. *out_keep: the kernel's pages are still right (same length
+ * and mtime as at the last open). Errors: STALE when id is not the present version, or is open in a
+ * mode that this open cannot join; the version has then been raised, and the same open of the fresh
+ * node succeeds. Every success is paired with loam_nodes_close().
  */
-int loam_nodes_open(struct loam_nodes *nodes, uint64_t id, const void *backing,
+int loam_nodes_open(struct loam_nodes *nodes, uint64_t id, const void **backing, bool writes,
 		    const struct loam_attr *attr, bool *out_keep, struct loam_err *err);
-void loam_nodes_close(struct loam_nodes *nodes, uint64_t id);
+void loam_nodes_close(struct loam_nodes *nodes, uint64_t id, bool writes);
 /* Full attributes of an open node not older than max_age_ns; false when there are none. */
 bool loam_nodes_open_attr(struct loam_nodes *nodes, uint64_t id, uint64_t max_age_ns,
 			  struct loam_attr *out_attr, uint64_t *out_asked_ns);

@@ -74,12 +74,12 @@ static int enter_mode(struct loam_vfs *vfs, struct loam_handle *handle,
 		if (got < 0)
 			return got;
 	}
-	int rc = loam_nodes_open(vfs->nodes, handle->node, handle->backing, attr, out_keep, err);
-	if (rc) {
+	const void *backing = handle->backing;
+	int rc = loam_nodes_open(vfs->nodes, handle->node, &backing, handle->writes, attr, out_keep,
+				 err);
+	if (rc || !backing)
 		loam_passthrough_put(loam_steal(&handle->backing));
-		return rc;
-	}
-	return 0;
+	return rc;
 }
 
 /* attr: as fresh as close-to-open asks for. */
@@ -108,7 +108,7 @@ static int open_inode(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t
 	if (!rc && !handle->backing)
 		rc = loam_file_get(vfs->data, ino, attr, &handle->file, err);
 	if (rc) {
-		loam_nodes_close(vfs->nodes, node);
+		loam_nodes_close(vfs->nodes, node, writes);
 		loam_passthrough_put(handle->backing);
 		return rc;
 	}
@@ -224,7 +224,7 @@ void loam_vfs_release(struct loam_vfs *vfs, struct loam_handle *handle)
 	}
 	if (handle->file)
 		loam_file_put(handle->file);
-	loam_nodes_close(vfs->nodes, handle->node);
+	loam_nodes_close(vfs->nodes, handle->node, handle->writes);
 	loam_passthrough_put(handle->backing);
 	if (handle->writes)
 		loam_nodes_changed(vfs->nodes, handle->ino);

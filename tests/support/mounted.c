@@ -19,7 +19,8 @@
 
 static const char format_text[] =
 	"{\"Name\":\"test\",\"UUID\":\"0b4c3d2e-1111-4222-8333-abcdefabcdef\",\"Storage\":\"mem\","
-	"\"Bucket\":\"\",\"BlockSize\":4096,\"Compression\":\"none\",\"Shards\":0,\"HashPrefix\":false,"
+	"\"Bucket\":\"\",\"BlockSize\":4096,\"Compression\":\"none\","
+	"\"Shards\":0,\"HashPrefix\":false,"
 	"\"Capacity\":0,\"Inodes\":0,\"TrashDays\":0,\"MetaVersion\":1,\"EnableACL\":true}";
 
 const char *loam_test_mount_obstacle(void)
@@ -37,8 +38,8 @@ static void say_up(void *arg)
 	close(*fd);
 }
 
-static int serve(const char *dir, int ready_fd, void (*change)(struct loam_mount_options *options),
-		 struct loam_err *err)
+static int serve(const char *dir, const char *cache_dir, int ready_fd,
+		 void (*change)(struct loam_mount_options *options), struct loam_err *err)
 {
 	loam_mount_block_signals();
 	struct loam_engine *engine;
@@ -56,7 +57,7 @@ static int serve(const char *dir, int ready_fd, void (*change)(struct loam_mount
 	struct loam_meta_options meta_options = { .session = true, .mount_point = dir };
 	if (!rc)
 		rc = loam_meta_open(engine, &meta_options, &meta, err);
-	struct loam_data_options data_options = { 0 };
+	struct loam_data_options data_options = { .cache_dir = cache_dir, .cache_bytes = 1u << 30 };
 	if (!rc)
 		rc = loam_data_open(meta, store, &data_options, &data, err);
 	if (rc)
@@ -90,7 +91,7 @@ void loam_test_mount_start(struct loam_test_mount *mount,
 		close(ends[0]);
 		prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that aborts leaves no mount */
 		struct loam_err err = { 0 };
-		int rc = serve(mount->dir, ends[1], change, &err);
+		int rc = serve(mount->dir, mount->cache_dir, ends[1], change, &err);
 		if (rc)
 			fprintf(stderr, "mount: %s\n", err.text);
 		exit(rc ? 1 : 0);

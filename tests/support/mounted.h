@@ -13,6 +13,7 @@
 #define LOAM_TEST_SERVICE_UID 20000u
 
 struct loam_test_mount {
+	const char *cache_dir; /* set before the start; NULL: no node cache */
 	char dir[64];
 	pid_t pid;
 };

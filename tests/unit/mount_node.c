@@ -52,37 +52,54 @@ static void a_hundred_thousand_nodes_are_found_again(void **state)
 	loam_nodes_free(nodes);
 }
 
+static int open_as(struct loam_nodes *nodes, uint64_t id, const void *backing, bool writes,
+		   bool *out_passthrough)
+{
+	struct loam_err err = { 0 };
+	bool keep;
+	int rc = loam_nodes_open(nodes, id, &backing, writes, &file_attr, &keep, &err);
+	*out_passthrough = backing != NULL;
+	return rc;
+}
+
 static void an_open_in_another_mode_gets_a_fresh_node(void **state)
 {
 	struct loam_nodes *nodes = loam_nodes_new(1);
-	struct loam_err err = { 0 };
-	bool keep;
+	bool passed;
 	int one, two; /* two contents */
 	uint64_t first = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
-	assert_int_equal(loam_nodes_open(nodes, first, &one, &file_attr, &keep, &err), 0);
-	assert_int_equal(loam_nodes_open(nodes, first, &one, &file_attr, &keep, &err), 0);
-	assert_int_equal(loam_nodes_open(nodes, first, NULL, &file_attr, &keep, &err),
-			 -LOAM_E_STALE);
-	loam_err_clear(&err);
+	assert_int_equal(open_as(nodes, first, &one, false, &passed), 0);
+	assert_int_equal(open_as(nodes, first, &one, false, &passed), 0);
+	assert_true(passed);
+	assert_int_equal(open_as(nodes, first, NULL, true, &passed), -LOAM_E_STALE);
 	uint64_t second = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
 	assert_true(second != first);
 	struct loam_node_info info;
 	assert_true(loam_nodes_find(nodes, second, &info));
 	assert_int_equal(info.ino, 50);
-	assert_int_equal(loam_nodes_open(nodes, second, NULL, &file_attr, &keep, &err), 0);
-	/* the old node takes no more opens, the new one none of another content */
-	assert_int_equal(loam_nodes_open(nodes, first, &one, &file_attr, &keep, &err),
-			 -LOAM_E_STALE);
-	loam_err_clear(&err);
-	assert_int_equal(loam_nodes_open(nodes, second, &two, &file_attr, &keep, &err),
-			 -LOAM_E_STALE);
-	loam_err_clear(&err);
+	/* the writer comes back to a node that no reader has taken for passthrough meanwhile */
+	assert_int_equal(open_as(nodes, second, &one, false, &passed), 0);
+	assert_false(passed);
+	assert_int_equal(open_as(nodes, second, NULL, true, &passed), 0);
+	/* the old node takes no more opens while the file is written */
+	assert_int_equal(open_as(nodes, first, &one, false, &passed), -LOAM_E_STALE);
+	/* while the file is written, readers join */
+	loam_clock_sleep_ms(150);
+	assert_int_equal(open_as(nodes, second, &two, false, &passed), 0);
+	assert_false(passed);
+	loam_nodes_close(nodes, second, true);
+	/* afterwards a reader of the complete file gets a node for passthrough */
+	assert_int_equal(open_as(nodes, second, &two, false, &passed), -LOAM_E_STALE);
 	uint64_t third = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
 	assert_true(third != second && third != first);
+	assert_int_equal(open_as(nodes, third, &two, false, &passed), 0);
+	assert_true(passed);
 
-	loam_nodes_close(nodes, first);
-	loam_nodes_close(nodes, first);
-	loam_nodes_close(nodes, second);
+	loam_nodes_close(nodes, first, false);
+	loam_nodes_close(nodes, first, false);
+	loam_nodes_close(nodes, second, false);
+	loam_nodes_close(nodes, second, false);
+	loam_nodes_close(nodes, third, false);
 	loam_nodes_forget(nodes, first, 1);
 	loam_nodes_forget(nodes, second, 1);
 	loam_nodes_forget(nodes, third, 1);
@@ -92,26 +109,56 @@ static void an_open_in_another_mode_gets_a_fresh_node(void **state)
 	loam_nodes_free(nodes);
 }
 
+static void a_race_between_lookup_and_open_ends_at_the_second_try(void **state)
+{
+	struct loam_nodes *nodes = loam_nodes_new(1);
+	bool passed;
+	int one;
+	/* an ordinary reader; then the file is complete and the next reader gets a new version */
+	uint64_t first = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
+	assert_int_equal(open_as(nodes, first, NULL, false, &passed), 0);
+	assert_int_equal(open_as(nodes, first, &one, false, &passed), -LOAM_E_STALE);
+	uint64_t second = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
+	assert_int_equal(open_as(nodes, second, &one, false, &passed), 0);
+	assert_true(passed);
+	/* a reader with the older version joins it */
+	assert_int_equal(open_as(nodes, first, &one, false, &passed), 0);
+	assert_false(passed);
+	/* a writer with it comes back to a version that fits */
+	assert_int_equal(open_as(nodes, first, NULL, true, &passed), -LOAM_E_STALE);
+	uint64_t third = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
+	assert_true(third != second);
+	assert_int_equal(open_as(nodes, third, NULL, true, &passed), 0);
+	loam_nodes_close(nodes, third, true);
+	/* so soon after it readers do not raise again */
+	assert_int_equal(open_as(nodes, third, NULL, false, &passed), 0);
+	assert_int_equal(open_as(nodes, third, &one, false, &passed), 0);
+	assert_false(passed);
+	loam_nodes_free(nodes);
+}
+
+static bool opens_and_keeps(struct loam_nodes *nodes, uint64_t id, const struct loam_attr *attr)
+{
+	struct loam_err err = { 0 };
+	const void *backing = NULL;
+	bool keep = false;
+	assert_int_equal(loam_nodes_open(nodes, id, &backing, false, attr, &keep, &err), 0);
+	loam_nodes_close(nodes, id, false);
+	return keep;
+}
+
 static void pages_are_kept_while_length_and_time_agree(void **state)
 {
 	struct loam_nodes *nodes = loam_nodes_new(1);
-	struct loam_err err = { 0 };
 	struct loam_attr attr = file_attr;
-	bool keep;
 	uint64_t id = loam_nodes_ref(nodes, 50, 1, &attr, 1);
-	assert_int_equal(loam_nodes_open(nodes, id, NULL, &attr, &keep, &err), 0);
-	assert_false(keep);
-	loam_nodes_close(nodes, id);
-	assert_int_equal(loam_nodes_open(nodes, id, NULL, &attr, &keep, &err), 0);
-	assert_true(keep);
+	assert_false(opens_and_keeps(nodes, id, &attr));
+	assert_true(opens_and_keeps(nodes, id, &attr));
 	attr.mtime.tv_nsec++;
-	assert_int_equal(loam_nodes_open(nodes, id, NULL, &attr, &keep, &err), 0);
-	assert_false(keep);
+	assert_false(opens_and_keeps(nodes, id, &attr));
 	attr.length++;
-	assert_int_equal(loam_nodes_open(nodes, id, NULL, &attr, &keep, &err), 0);
-	assert_false(keep);
-	for (int i = 0; i < 3; i++)
-		loam_nodes_close(nodes, id);
+	assert_false(opens_and_keeps(nodes, id, &attr));
+	assert_true(opens_and_keeps(nodes, id, &attr));
 	loam_nodes_free(nodes);
 }
 
@@ -211,6 +258,7 @@ int main(void)
 		cmocka_unit_test(a_node_lives_while_the_kernel_holds_it),
 		cmocka_unit_test(a_hundred_thousand_nodes_are_found_again),
 		cmocka_unit_test(an_open_in_another_mode_gets_a_fresh_node),
+		cmocka_unit_test(a_race_between_lookup_and_open_ends_at_the_second_try),
 		cmocka_unit_test(pages_are_kept_while_length_and_time_agree),
 		cmocka_unit_test(an_old_answer_does_not_undo_a_newer_one),
 		cmocka_unit_test(the_gate_asks_for_groups_only_when_they_decide),
