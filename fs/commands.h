@@ -6,7 +6,6 @@
 
 #include "core/cmd.h"
 
-extern const struct loam_cmd loam_cmd_format, loam_cmd_mount, loam_cmd_umount, loam_cmd_fsck,
-	loam_cmd_status;
+extern const struct loam_cmd loam_cmd_format, loam_cmd_mount, loam_cmd_umount;
 
 #endif

@@ -36,6 +36,8 @@ static const struct loam_cmd *const commands[] = {
 	&loam_cmd_grant,
 	&loam_cmd_revoke,
 	&loam_cmd_clone,
+	&loam_cmd_status,
+	&loam_cmd_fsck,
 	&loam_cmd_hook_pre_receive,
 	&loam_cmd_hook_update,
 	&loam_cmd_hook_post_receive,
