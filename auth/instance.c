@@ -3,6 +3,8 @@
  */
 #include "auth/instance.h"
 
+#include <string.h>
+
 static int open_volume(struct loam_instance *instance, const struct loam_instance_options *options,
 		       struct loam_err *err)
 {
@@ -12,11 +14,29 @@ static int open_volume(struct loam_instance *instance, const struct loam_instanc
 		return rc;
 	const struct loam_config *config = instance->config;
 	struct loam_volume_options volume = {
-		.meta = { .session = options->session, .mount_point = "serve" },
+		.meta = { .session = options->session,
+			  .mount_point = "serve",
+			  .weak_durability = strcmp(config->meta_durability, "weak") == 0 },
 		.data = { .cache_dir = options->cache ? config->cache_dir : NULL,
 			  .cache_bytes = config->cache_size_mib << 20 },
 	};
 	return loam_volume_open(url, &volume, &instance->volume, err);
+}
+
+/* Nothing is acknowledged on a store that may forget it, unless the operator says so. */
+static int check_durability(struct loam_instance *instance, struct loam_err *err)
+{
+	int rc = loam_meta_barrier(instance->volume->meta, err);
+	if (rc != -LOAM_E_UNSUPPORTED)
+		return rc;
+	char reason[LOAM_ERR_TEXT_MAX];
+	memcpy(reason, err->text, sizeof(reason));
+	loam_err_clear(err);
+	return loam_fail(err, LOAM_E_UNSUPPORTED,
+			 "this Redis may forget what was acknowledged (%.300s): set appendfsync "
+			 "always there, or accept it with meta.durability = weak in the "
+			 "configuration",
+			 reason);
 }
 
 int loam_instance_open(const struct loam_instance_options *options,
@@ -27,6 +47,9 @@ int loam_instance_open(const struct loam_instance_options *options,
 	if (rc < 0)
 		return rc;
 	rc = open_volume(instance, options, err);
+	if (rc < 0)
+		return rc;
+	rc = check_durability(instance, err);
 	if (rc < 0)
 		return rc;
 	rc = loam_tree_open(instance->volume, instance->config->tree_root, true, &instance->tree,

@@ -127,7 +127,12 @@ int loam_meta_barrier(struct loam_meta *meta, struct loam_err *err)
 	if (rc < 0)
 		return rc;
 
-	return meta->engine->ops->barrier(meta->engine, err);
+	rc = meta->engine->ops->barrier(meta->engine, err);
+	if (rc == -LOAM_E_UNSUPPORTED && meta->options.weak_durability) {
+		loam_err_clear(err); /* the operator accepts a store that may forget */
+		return 0;
+	}
+	return rc;
 }
 
 int loam_meta_ping(struct loam_meta *meta, struct loam_err *err)

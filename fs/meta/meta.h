@@ -29,7 +29,8 @@ extern const struct loam_who loam_who_root; /* uid 0, no checks */
 #define LOAM_DIR_MTIME_ALWAYS UINT32_MAX
 struct loam_meta_options {
 	bool read_only;
-	bool session;		    /* announce a session and heartbeat (mount, serve) */
+	bool weak_durability; /* meta.durability = weak: barriers that cannot be kept are skipped */
+	bool session;	      /* announce a session and heartbeat (mount, serve) */
 	const char *mount_point;    /* for the session record */
 	uint32_t heartbeat_seconds; /* 0: 12 */
 	/* A parent's times are rewritten at most this often; 0: 100, LOAM_DIR_MTIME_ALWAYS: always.

@@ -2,11 +2,13 @@
  * The durability barrier (design.md §2.5; steps 3, 4 and 8 of a push): when it returns 0, every
  * commit answered before the call survives a power cut.
  *
- *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO
- * says that no fsync is pending (until then Redis may hold writes back in memory; the reply to INFO
- * is sent after they were written), then fdatasync the files ourselves. Files are looked up after
- * INFO. appendfsync always      elsewhere: an answered commit is durable already WAITAOF 1 0
- * elsewhere, Redis 7.2 and newer, behind a write on the same connection else UNSUPPORTED
+ *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO says
+ *                           that no fsync is pending (until then Redis may hold writes back in
+ *                           memory; the reply to INFO is sent after they were written), then
+ *                           fdatasync the files ourselves. Files are looked up after INFO.
+ *   appendfsync always      elsewhere: an answered commit is durable already
+ *   WAITAOF 1 0             elsewhere, Redis 7.2 and newer, behind a write on the same connection
+ *   else                    UNSUPPORTED
  *
  * One run serves all who wait: a call that comes while one runs waits for the next. What a local
  * server says about its files is cross-checked: they must not be shorter than it claims, else the
