@@ -382,10 +382,12 @@ static void forget_removed(struct loam_cache *cache)
 			struct stat st;
 			if (fstat(file->fd, &st) < 0 || st.st_nlink > 0)
 				continue;
-			if (file->refs > 0)
+			if (file->refs > 0) {
 				unlist(file);
-			else
-				DL_APPEND(over, take_idle(file));
+				continue;
+			}
+			take_idle(file);
+			DL_APPEND(over, file);
 		}
 	}
 	DL_FOREACH_SAFE(over, file, next)
