@@ -194,7 +194,7 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 	int rc = loam_lfs_open(instance->auth, instance->config, &serving->lfs, err);
 	if (rc < 0)
 		return rc;
-	rc = loam_publisher_open(&instance->tree, instance->config, server->repos,
+	rc = loam_publisher_open(&instance->tree, instance->config, serving->lfs, server->repos,
 				 &serving->publisher, err);
 	if (rc < 0)
 		return rc;

@@ -381,7 +381,7 @@ static int run_default_branch(const void *options, int argc, char **argv)
 	if (rc == 0)
 		rc = open_instance(options, &instance, &err);
 	if (rc == 0)
-		rc = loam_publisher_open(&instance->tree, instance->config,
+		rc = loam_publisher_open(&instance->tree, instance->config, NULL,
 					 instance->config->server_repos, &publisher, &err);
 	if (rc == 0)
 		rc = loam_git_dir(publisher, &repo, path, &err);

@@ -15,6 +15,8 @@
 struct loam_publisher {
 	const struct loam_tree *tree;
 	char *git_root;
+	struct loam_lfs *lfs; /* NULL: the pool is not swept */
+	uint64_t pool_swept_ms;
 	struct loam_staging *staging;
 	struct loam_pool *discards; /* removes jobs with what was replaced */
 	pthread_mutex_t lock;	    /* busy, reconciler */

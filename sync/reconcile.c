@@ -13,16 +13,19 @@
 #include <string.h>
 
 #define ROUND_SECONDS 60
+#define POOL_SWEEP_MS (3600u * 1000) /* it walks the whole pool */
 #define DISCARD_QUEUE 64
 
 int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *config,
-			const char *git_root, struct loam_publisher **out_publisher,
-			struct loam_err *err)
+			struct loam_lfs *lfs, const char *git_root,
+			struct loam_publisher **out_publisher, struct loam_err *err)
 {
 	git_libgit2_init();
 	struct loam_publisher *publisher = loam_xnew(struct loam_publisher);
 	publisher->tree = tree;
 	publisher->git_root = loam_xstrdup(git_root);
+	publisher->lfs = lfs;
+	publisher->pool_swept_ms = loam_clock_ms();
 	pthread_mutex_init(&publisher->lock, NULL);
 	pthread_cond_init(&publisher->freed, NULL);
 	int rc = loam_staging_open(tree, config->lfs_staging_seconds, &publisher->staging, err);
@@ -105,6 +108,16 @@ static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_
 	return own.code == LOAM_E_UNAVAILABLE ? loam_fail(err, own.code, "%s", own.text) : 0;
 }
 
+/* Pool files that no repository holds: hourly, and first some time after the start. */
+static int sweep_pool(struct loam_publisher *publisher, struct loam_err *err)
+{
+	uint64_t now = loam_clock_ms();
+	if (!publisher->lfs || now - publisher->pool_swept_ms < POOL_SWEEP_MS)
+		return 0;
+	publisher->pool_swept_ms = now;
+	return loam_lfs_sweep(publisher->lfs, err);
+}
+
 int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err)
 {
 	struct round round = { .publisher = publisher };
@@ -112,6 +125,8 @@ int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err)
 	int rc = loam_repos_each(publisher->tree, reconcile_one, &round, err);
 	if (rc == 0)
 		rc = loam_staging_sweep(publisher->staging, &swept, err);
+	if (rc == 0)
+		rc = sweep_pool(publisher, err);
 	if (round.published || swept)
 		loam_info("reconcile", "published=%llu swept=%llu",
 			  (unsigned long long)round.published, (unsigned long long)swept);
