@@ -38,9 +38,10 @@ static void say_up(void *arg)
 	close(*fd);
 }
 
-static int serve(const char *dir, const char *cache_dir, int ready_fd,
+static int serve(const struct loam_test_mount *mount, int ready_fd,
 		 void (*change)(struct loam_mount_options *options), struct loam_err *err)
 {
+	const char *dir = mount->dir;
 	loam_mount_block_signals();
 	struct loam_engine *engine;
 	struct loam_format *format;
@@ -54,10 +55,13 @@ static int serve(const char *dir, const char *cache_dir, int ready_fd,
 		rc = loam_meta_format_volume(engine, format, 0, 0, 0755, false, err);
 	if (!rc)
 		rc = loam_store_mem_open(&store, err);
+	if (!rc && mount->store_rules)
+		rc = loam_store_fault_open(store, mount->store_rules, &store, err);
 	struct loam_meta_options meta_options = { .session = true, .mount_point = dir };
 	if (!rc)
 		rc = loam_meta_open(engine, &meta_options, &meta, err);
-	struct loam_data_options data_options = { .cache_dir = cache_dir, .cache_bytes = 1u << 30 };
+	struct loam_data_options data_options = { .cache_dir = mount->cache_dir,
+						  .cache_bytes = 1u << 30 };
 	if (!rc)
 		rc = loam_data_open(meta, store, &data_options, &data, err);
 	if (rc)
@@ -91,7 +95,7 @@ void loam_test_mount_start(struct loam_test_mount *mount,
 		close(ends[0]);
 		prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that aborts leaves no mount */
 		struct loam_err err = { 0 };
-		int rc = serve(mount->dir, mount->cache_dir, ends[1], change, &err);
+		int rc = serve(mount, ends[1], change, &err);
 		if (rc)
 			fprintf(stderr, "mount: %s\n", err.text);
 		exit(rc ? 1 : 0);

@@ -13,7 +13,9 @@
 #define LOAM_TEST_SERVICE_UID 20000u
 
 struct loam_test_mount {
-	const char *cache_dir; /* set before the start; NULL: no node cache */
+	/* Set before the start: */
+	const char *cache_dir;	 /* NULL: no node cache */
+	const char *store_rules; /* of loam_store_fault_open; NULL: the store never fails */
 	char dir[64];
 	pid_t pid;
 };

@@ -89,6 +89,45 @@ static void listings_carry_attributes_where_names_are_kept(void **state)
 	mounted = before;
 }
 
+static void set_rules(const char *path, const char *rules)
+{
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(rules, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void a_failed_write_is_told_to_every_descriptor_that_wrote(void **state)
+{
+	struct loam_test_mount before = mounted;
+	char rules[] = "/tmp/loam-rules-XXXXXX", at_rules[64];
+	close(mkstemp(rules));
+	snprintf(at_rules, sizeof(at_rules), "@%s", rules);
+	mounted.store_rules = at_rules;
+	loam_test_mount_start(&mounted, NULL);
+
+	int one = open(at("failing"), O_WRONLY | O_CREAT, 0644);
+	int two = open(at("failing"), O_WRONLY);
+	int reader = open(at("failing"), O_RDONLY);
+	set_rules(rules, "put:every:IO");
+	assert_int_equal(pwrite(one, "one", 3, 0), 3);
+	assert_int_equal(pwrite(two, "two", 3, 3), 3);
+	assert_errno(fsync(one), EIO);
+	set_rules(rules, "");
+	assert_errno(pwrite(two, "two", 3, 3), EIO);
+	assert_errno(close(two), EIO);
+	assert_errno(close(one), EIO);
+	close(reader);
+	/* once all have closed it, the file is as it was committed, and can be written again */
+	holds(at("failing"), "");
+	put(at("failing"), "again", 0644);
+	holds(at("failing"), "again");
+
+	assert_int_equal(loam_test_mount_stop(&mounted), 0);
+	unlink(rules);
+	mounted = before;
+}
+
 static void a_busy_mount_ends_on_a_signal(void **state)
 {
 	struct loam_test_mount before = mounted;
@@ -139,6 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_threads_work_at_once),
 		cmocka_unit_test(listings_carry_attributes_where_names_are_kept),
+		cmocka_unit_test(a_failed_write_is_told_to_every_descriptor_that_wrote),
 		cmocka_unit_test(a_busy_mount_ends_on_a_signal),
 		cmocka_unit_test(a_dead_mount_is_detached),
 		cmocka_unit_test(a_hung_mount_is_aborted),
