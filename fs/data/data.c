@@ -208,6 +208,7 @@ int loam_data_open(struct loam_meta *meta, struct loam_store *store,
 								     : WRITE_BUFFER_BYTES,
 					 data->naming.block_bytes, press_flusher, data);
 	data->fetch = loam_fetch_new(data->readahead_bytes);
+	data->contents = loam_contents_new();
 
 	int rc = open_cache(data, options, err);
 	if (rc == 0)
@@ -244,6 +245,7 @@ void loam_data_close(struct loam_data *data)
 	loam_pool_free(data->upload);
 	loam_pool_free(data->download);
 	loam_fetch_free(data->fetch);
+	loam_contents_free(data->contents);
 	loam_buffers_free(data->buffers);
 	loam_cache_close(data->cache);
 	pthread_cond_destroy(&data->flusher_wakes);

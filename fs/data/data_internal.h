@@ -14,6 +14,7 @@
 #include "core/pool.h"
 #include "fs/data/buffers.h"
 #include "fs/data/cache.h"
+#include "fs/data/content.h"
 #include "fs/data/data.h"
 #include "fs/meta/compact.h"
 
@@ -26,6 +27,7 @@ struct loam_data {
 	struct loam_meta *meta;
 	struct loam_store *store;
 	struct loam_cache *cache; /* NULL: none */
+	struct loam_contents *contents;
 	struct loam_block_naming naming;
 	struct loam_buffers *buffers;
 	uint64_t readahead_bytes;
@@ -100,6 +102,9 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 bool loam_fetch_ahead(struct loam_data *data, const struct loam_unit *unit);
 /* Is it here or under way? */
 bool loam_fetch_knows(struct loam_data *data, const struct loam_unit *unit);
+/* Reads a unit whose pieces are known from the store, past the table and the cache. */
+int loam_fetch_straight(struct loam_data *data, const struct loam_unit *unit, void *out,
+			struct loam_err *err);
 /* Gives back the memory of units unused for that long. */
 void loam_fetch_trim(struct loam_data *data, uint64_t idle_ms);
 
@@ -108,8 +113,8 @@ void loam_fetch_trim(struct loam_data *data, uint64_t idle_ms);
 /* A record was added to the chunk. */
 void loam_reader_drop_chunk(struct loam_reader *reader, uint32_t chunk_index);
 void loam_reader_set_length(struct loam_reader *reader, uint64_t length);
-/* Names the content as the cache does; "" or NULL: read by slices. */
-void loam_reader_set_content(struct loam_reader *reader, const char *key);
+/* Reads by the content from now on; takes over the reference. */
+void loam_reader_set_content(struct loam_reader *reader, struct loam_content *content);
 
 /* ---- files ---- */
 

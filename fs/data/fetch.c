@@ -390,6 +390,12 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 	return copy_out(entry, offset, out, bytes, whole, err);
 }
 
+int loam_fetch_straight(struct loam_data *data, const struct loam_unit *unit, void *out,
+			struct loam_err *err)
+{
+	return read_pieces(data, unit, 0, out, loam_unit_bytes(unit), err);
+}
+
 bool loam_fetch_knows(struct loam_data *data, const struct loam_unit *unit)
 {
 	{

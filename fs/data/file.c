@@ -61,7 +61,7 @@ struct loam_file {
 	struct open_slice *slices;
 	size_t slice_count;
 	uint64_t last_seq, commits;
-	bool committing;
+	bool committing, named;	 /* named: its content was asked for since attr changed */
 	struct loam_err failure; /* sticky */
 	struct loam_reader *reader;
 };
@@ -658,6 +658,36 @@ int loam_file_write(struct loam_file *file, uint64_t offset, const void *bytes, 
 
 /* ---- reading ---- */
 
+static int compare_times(struct timespec a, struct timespec b)
+{
+	if (a.tv_sec != b.tv_sec)
+		return a.tv_sec < b.tv_sec ? -1 : 1;
+	return (a.tv_nsec > b.tv_nsec) - (a.tv_nsec < b.tv_nsec);
+}
+
+/* Files without write bits are read by their content, which clones share. */
+static void name_content(struct loam_file *file)
+{
+	struct loam_attr attr;
+	{
+		loam_guard(&file->lock);
+		if (file->named || file->slices)
+			return;
+		file->named = true;
+		attr = file->attr;
+	}
+	struct loam_err err = { 0 };
+	struct loam_content *content;
+	if (loam_content_open(file->data, file->ino, &attr, &content, &err) <= 0)
+		return; /* who reads will be told what is wrong */
+	loam_guard(&file->lock);
+	if (!file->slices && file->length == attr.length &&
+	    compare_times(file->attr.ctime, attr.ctime) == 0)
+		loam_reader_set_content(file->reader, content);
+	else
+		loam_content_put(content);
+}
+
 int loam_file_read(struct loam_file *file, uint64_t offset, void *out, size_t bytes,
 		   size_t *out_read, struct loam_err *err)
 {
@@ -671,6 +701,7 @@ int loam_file_read(struct loam_file *file, uint64_t offset, void *out, size_t by
 		if (rc < 0)
 			return rc;
 	}
+	name_content(file);
 	return loam_reader_read(file->reader, offset, out, bytes, out_read, err);
 }
 
@@ -682,13 +713,6 @@ uint64_t loam_file_length(struct loam_file *file)
 
 /* ---- what the metadata says ---- */
 
-static int compare_times(struct timespec a, struct timespec b)
-{
-	if (a.tv_sec != b.tv_sec)
-		return a.tv_sec < b.tv_sec ? -1 : 1;
-	return (a.tv_nsec > b.tv_nsec) - (a.tv_nsec < b.tv_nsec);
-}
-
 /* Under the lock. */
 static void accept_attr(struct loam_file *file, const struct loam_attr *attr)
 {
@@ -698,6 +722,7 @@ static void accept_attr(struct loam_file *file, const struct loam_attr *attr)
 	file->attr = *attr;
 	if (same)
 		return;
+	file->named = false;
 	loam_reader_refresh(file->reader, attr->length);
 	set_length(file);
 }

@@ -47,7 +47,7 @@ struct loam_reader {
 	uint64_t ino;
 	pthread_mutex_t lock;
 	uint64_t length;
-	char content[LOAM_CACHE_KEY_BYTES]; /* "": by slices */
+	struct loam_content *content; /* NULL: by slices */
 	uint64_t generation, clock;
 	struct map *maps;
 	struct stream streams[STREAMS];
@@ -95,6 +95,12 @@ static void drop_maps(struct loam_reader *reader)
 		map_unref(map);
 	}
 	reader->generation++;
+}
+
+/* Under the lock. */
+static void drop_content(struct loam_reader *reader)
+{
+	loam_content_put(loam_steal(&reader->content));
 }
 
 static struct map *find_map(struct loam_reader *reader, uint32_t index)
@@ -253,35 +259,27 @@ static int locate_in_slices(struct loam_reader *reader, uint64_t offset, struct 
 	return 0;
 }
 
-/* Looks the unit's pieces up: needed when the content is not in the cache. */
+static struct loam_content *hold_content(struct loam_reader *reader)
+{
+	loam_guard(&reader->lock);
+	return reader->content ? loam_content_ref(reader->content) : NULL;
+}
+
+/* Looks the unit's pieces up: needed when the content is not in the cache. CONFLICT when the file
+ * is no longer read by that content, or that content has other pieces by now. */
 static int plan_content(struct loam_reader *reader, struct place *place, struct loam_err *err)
 {
-	uint64_t start = place->unit.index * LOAM_UNIT_BYTES;
-	uint32_t pos = (uint32_t)(start % LOAM_CHUNK_BYTES);
-	uint32_t end = pos + loam_unit_bytes(&place->unit);
-	struct map *map;
-	int rc = get_map(reader, (uint32_t)(start / LOAM_CHUNK_BYTES), &map, err);
-	if (rc < 0)
-		return rc;
-	place->planned = loam_xcalloc(map->count + 1, sizeof(*place->planned));
-	size_t count = 0;
-	uint32_t at = pos;
-	for (size_t i = find_piece(map, pos); i < map->count && at < end; i++) {
-		struct loam_slice piece = map->pieces[i];
-		piece.off += at - piece.pos;
-		piece.len -= at - piece.pos;
-		if (piece.len > end - at)
-			piece.len = end - at;
-		piece.pos = at - pos;
-		at += piece.len;
-		place->planned[count++] = piece;
-	}
-	if (at < end)
-		place->planned[count++] = (struct loam_slice){ .pos = at - pos, .len = end - at };
-	place->unit.pieces = place->planned;
-	place->unit.piece_count = count;
-	map_put(reader, map);
-	return 0;
+	struct loam_content *content = hold_content(reader);
+	int rc;
+	if (content && strcmp(loam_content_name(content), place->unit.key) == 0)
+		rc = loam_content_plan(content, place->unit.index, &place->planned,
+				       &place->unit.piece_count, err);
+	else
+		rc = loam_fail(err, LOAM_E_CONFLICT, "the file has changed");
+	if (rc == 0)
+		place->unit.pieces = place->planned;
+	loam_content_put(content);
+	return rc;
 }
 
 static int locate(struct loam_reader *reader, uint64_t offset, struct place *out,
@@ -291,9 +289,10 @@ static int locate(struct loam_reader *reader, uint64_t offset, struct place *out
 	bool by_content;
 	{
 		loam_guard(&reader->lock);
-		by_content = reader->content[0] && offset < reader->length;
+		by_content = reader->content && offset < reader->length;
 		if (by_content)
-			memcpy(out->unit.key, reader->content, sizeof(reader->content));
+			snprintf(out->unit.key, sizeof(out->unit.key), "%s",
+				 loam_content_name(reader->content));
 		out->unit.length = reader->length;
 	}
 	if (!by_content)
@@ -430,6 +429,18 @@ static bool may_help(int rc)
 	return rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_CORRUPT || loam_code_may_retry(rc);
 }
 
+/* The content was named by lists that no longer hold when its blocks have gone: by slices then. */
+static void drop_plans(struct loam_reader *reader, int why)
+{
+	loam_guard(&reader->lock);
+	drop_maps(reader);
+	if (!reader->content ||
+	    (why != -LOAM_E_NOT_FOUND && why != -LOAM_E_CORRUPT && why != -LOAM_E_CONFLICT))
+		return;
+	loam_content_forget(reader->content);
+	drop_content(reader);
+}
+
 /* A block that stays missing is damage, not an absent file. */
 static int call_corrupt(struct loam_err *err)
 {
@@ -457,10 +468,8 @@ int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, siz
 			return rc;
 		if (tried == TRIES)
 			return rc == -LOAM_E_NOT_FOUND ? call_corrupt(err) : rc;
+		drop_plans(reader, rc);
 		loam_err_clear(err);
-		pthread_mutex_lock(&reader->lock);
-		drop_maps(reader);
-		pthread_mutex_unlock(&reader->lock);
 		loam_clock_sleep_ms(1 + 20 * (uint64_t)(tried * tried - 1));
 	}
 	*out_read = bytes;
@@ -473,7 +482,7 @@ void loam_reader_refresh(struct loam_reader *reader, uint64_t length)
 {
 	loam_guard(&reader->lock);
 	reader->length = length;
-	reader->content[0] = '\0';
+	drop_content(reader);
 	drop_maps(reader);
 	memset(reader->streams, 0, sizeof(reader->streams));
 }
@@ -486,7 +495,7 @@ void loam_reader_drop_chunk(struct loam_reader *reader, uint32_t chunk_index)
 		HASH_DEL(reader->maps, map);
 		map_unref(map);
 	}
-	reader->content[0] = '\0';
+	drop_content(reader);
 	reader->generation++;
 }
 
@@ -494,14 +503,15 @@ void loam_reader_set_length(struct loam_reader *reader, uint64_t length)
 {
 	loam_guard(&reader->lock);
 	if (length != reader->length)
-		reader->content[0] = '\0';
+		drop_content(reader);
 	reader->length = length;
 }
 
-void loam_reader_set_content(struct loam_reader *reader, const char *key)
+void loam_reader_set_content(struct loam_reader *reader, struct loam_content *content)
 {
 	loam_guard(&reader->lock);
-	snprintf(reader->content, sizeof(reader->content), "%s", key ? key : "");
+	drop_content(reader);
+	reader->content = content;
 }
 
 void loam_reader_free(struct loam_reader *reader)
@@ -509,6 +519,7 @@ void loam_reader_free(struct loam_reader *reader)
 	if (!reader)
 		return;
 	drop_maps(reader);
+	drop_content(reader);
 	pthread_mutex_destroy(&reader->lock);
 	free(reader);
 }

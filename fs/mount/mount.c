@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/sys.h"
+#include "fs/data/content.h"
 #include "fs/mount/fuse_ops.h"
 
 #include <errno.h>
@@ -239,7 +240,8 @@ int loam_mount_run(struct loam_data *data, const struct loam_mount_options *opti
 		return rc;
 
 	const struct loam_format *format = loam_meta_format(loam_data_meta(data));
-	struct loam_passthrough *passthrough = loam_passthrough_new(data, NULL);
+	struct loam_passthrough *passthrough =
+		loam_passthrough_new(data, options->no_passthrough ? NULL : loam_content_key);
 	struct loam_vfs_options vfs_options = { .tree_root = options->tree_root,
 						.service_uid = options->service_uid,
 						.attr_ms = options->attr_ms,
