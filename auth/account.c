@@ -12,13 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PASSWD_FIELDS	    7
-#define GROUP_FIELDS	    4
-#define SHADOW_FIELDS	    9
-#define SHADOW_EXPIRE_FIELD 7
-#define FINDINGS_MAX	    1000
-#define ID_MAX		    0x7FFFFFFEu
-#define NOBODY_ID	    65534u
+#define PASSWD_FIELDS 7
+#define GROUP_FIELDS  4
+#define FINDINGS_MAX  1000
+#define ID_MAX	      0x7FFFFFFEu
+#define NOBODY_ID     65534u
 
 struct line_reader {
 	struct loam_accounts *accounts;
@@ -54,13 +52,19 @@ static void each_line(struct line_reader *reader, const struct loam_buf *text, l
 	}
 }
 
+bool loam_account_number_is_valid(uint64_t number)
+{
+	return number >= LOAM_HOST_UID_MIN && number <= ID_MAX && number != LOAM_SERVICE_ID &&
+	       number != NOBODY_ID;
+}
+
 static int parse_id(const char *text, uint32_t *out, struct loam_err *err)
 {
 	uint64_t number;
 	int rc = loam_parse_u64(text, 1, ID_MAX, &number, err);
 	if (rc < 0)
 		return rc;
-	if (number == LOAM_SERVICE_ID || number == NOBODY_ID || number < LOAM_HOST_UID_MIN)
+	if (!loam_account_number_is_valid(number))
 		return loam_fail(err, LOAM_E_INVALID, "%s is not a number for accounts", text);
 	*out = (uint32_t)number;
 	return 0;
@@ -74,7 +78,8 @@ static int read_passwd_line(struct line_reader *reader, const char *line, size_t
 	int rc = loam_fields_split(line, bytes, copy, fields, PASSWD_FIELDS, err);
 	if (rc < 0)
 		return rc;
-	struct loam_account row = { .hash = "" };
+	/* Out until a sound line in shadow lets him in: a damaged one must not enable anybody. */
+	struct loam_account row = { .hash = "", .disabled = true };
 	if ((rc = parse_id(fields[2], &row.uid, err)) < 0 ||
 	    (rc = parse_id(fields[3], &row.gid, err)) < 0)
 		return rc;
@@ -97,8 +102,8 @@ static int read_shadow_line(struct line_reader *reader, const char *line, size_t
 			    struct loam_err *err)
 {
 	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
-	char *fields[SHADOW_FIELDS];
-	int rc = loam_fields_split(line, bytes, copy, fields, SHADOW_FIELDS, err);
+	char *fields[LOAM_SHADOW_FIELDS];
+	int rc = loam_fields_split(line, bytes, copy, fields, LOAM_SHADOW_FIELDS, err);
 	if (rc < 0)
 		return rc;
 	struct loam_account *account;
@@ -108,13 +113,14 @@ static int read_shadow_line(struct line_reader *reader, const char *line, size_t
 	if (account->hash[0] != '\0')
 		return loam_fail(err, LOAM_E_INVALID, "a second line for '%s'", fields[0]);
 	uint64_t expires = UINT64_MAX;
-	if (fields[SHADOW_EXPIRE_FIELD][0] != '\0') {
-		rc = loam_parse_u64(fields[SHADOW_EXPIRE_FIELD], 0, INT64_MAX, &expires, err);
-		account->disabled = true; /* until the number is understood */
+	if (fields[LOAM_SHADOW_EXPIRY_FIELD][0] != '\0') {
+		rc = loam_parse_u64(fields[LOAM_SHADOW_EXPIRY_FIELD], 0, INT64_MAX, &expires, err);
 		if (rc < 0)
 			return rc;
 	}
-	if (!loam_fields_copy(fields[1][0] ? fields[1] : "!", account->hash, sizeof(account->hash)))
+	if (!loam_fields_copy(fields[LOAM_SHADOW_HASH_FIELD][0] ? fields[LOAM_SHADOW_HASH_FIELD]
+								: "!",
+			      account->hash, sizeof(account->hash)))
 		return loam_fail(err, LOAM_E_INVALID, "a hash too long");
 	account->disabled = expires <= (uint64_t)reader->today;
 	return 0;

@@ -14,12 +14,17 @@
 
 #include <uthash.h>
 
+/* Of a line of shadow(5). */
+#define LOAM_SHADOW_FIELDS	 9
+#define LOAM_SHADOW_HASH_FIELD	 1
+#define LOAM_SHADOW_EXPIRY_FIELD 7
+
 struct loam_account {
 	char name[LOAM_USER_NAME_BYTES_MAX + 1];
 	uint32_t uid, gid;
 	char home[LOAM_PATH_BYTES_MAX];
 	char hash[384];	  /* "" without a line in shadow; "!" no password */
-	bool disabled;	  /* shadow's expiry lies in the past */
+	bool disabled;	  /* shadow's expiry lies in the past, or it has no sound line for him */
 	uint32_t *groups; /* supplementary */
 	size_t group_count;
 	UT_hash_handle by_name, by_uid;
@@ -58,6 +63,9 @@ const struct loam_group *loam_accounts_group(const struct loam_accounts *account
 /* By the SHA-256 of its text; NULL when unknown. */
 const struct loam_token *loam_accounts_token(const struct loam_accounts *accounts,
 					     const char *hash_hex);
+
+/* May an account or a group have this number? Not those of the host, of the service, of nobody. */
+bool loam_account_number_is_valid(uint64_t number);
 
 /* Lines, with newline; out holds LOAM_ACCOUNT_LINE_BYTES_MAX. */
 void loam_account_passwd_line(const char *name, uint32_t uid, uint32_t gid, const char *home,

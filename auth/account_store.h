@@ -1,9 +1,10 @@
 /*
  * The account files on the volume: read with a short cache, changed by compare-and-replace.
  *
- * Files: /.loam/etc/passwd group shadow tokens, and `next`, the next number to give (one counter
- * for uid and gid, never going back). Threads: any. A change made anywhere is seen within
- * LOAM_ACCOUNTS_LIFE_MS. Durable: a changing call returns behind the metadata barrier.
+ * Files: /.loam/etc/passwd group shadow tokens; `next`, the next number to give (one counter for
+ * uid and gid, never going back); `retired`, numbers of removed accounts, which it skips. Threads:
+ * any. A change made anywhere is seen within LOAM_ACCOUNTS_LIFE_MS. Durable: a changing call
+ * returns behind the metadata barrier.
  */
 #ifndef LOAM_AUTH_ACCOUNT_STORE_H
 #define LOAM_AUTH_ACCOUNT_STORE_H
@@ -29,7 +30,8 @@ struct loam_new_user {
 	uint32_t host_uid; /* 0: the host has no such user; used when uid is 0 */
 	uint32_t host_gid;
 };
-/* EXISTS for a name or number in use. Makes the home, 0700. */
+/* EXISTS for a name or number in use, UNPROCESSABLE for one that accounts may not have. Makes the
+ * home, 0700. */
 int loam_account_store_add_user(struct loam_account_store *store, const struct loam_new_user *user,
 				uint32_t *out_uid, struct loam_err *err);
 /* NULL password: locked. Changes nothing else. */

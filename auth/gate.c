@@ -73,7 +73,8 @@ static int read_admins(const struct loam_tree *tree, struct loam_gate *gate, str
 	if (rc <= 0)
 		return rc;
 	char *save = NULL;
-	for (char *word = strtok_r((char *)text.data, " \n", &save); word;
+	loam_auto_free char *words = loam_xstrdup(loam_buf_text(&text));
+	for (char *word = strtok_r(words, " \n", &save); word;
 	     word = strtok_r(NULL, " \n", &save)) {
 		uint64_t uid;
 		rc = loam_parse_u64(word, 1, UINT32_MAX - 1, &uid, err);
@@ -128,8 +129,8 @@ int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 	if (rc < 0)
 		return rc;
 	rc = find_dir(tree, kind_ino, repo->ns, &ns_ino, &attr, err);
-	if (rc <= 0)
-		return rc;
+	if (rc <= 0 || attr.type != LOAM_TYPE_DIR)
+		return rc < 0 ? rc : 0;
 	struct loam_gate gate = { 0 };
 	loam_acl_init(&gate.acl);
 	rc = find_dir(tree, ns_ino, repo->name, &gate.ino, &gate.attr, err);
@@ -184,7 +185,8 @@ static bool is_admin(const struct loam_principal *who, const struct loam_gate *g
 	return false;
 }
 
-/* The grant that the ACL holds for who, in the kernel's order, without its mask. */
+/* The grant that the ACL holds for who, in the kernel's order, without its mask. Only named entries
+ * grant a push: `w` for everybody is what a chmod from a node left, and never meant. */
 static bool acl_grants(const struct loam_principal *who, const struct loam_gate *gate,
 		       enum loam_want want)
 {
@@ -192,11 +194,16 @@ static bool acl_grants(const struct loam_principal *who, const struct loam_gate 
 	if (want == LOAM_WANT_ADMIN)
 		return false;
 	if (loam_acl_is_empty(&gate->acl))
-		return ((unsigned)gate->attr.mode & bits) == bits;
+		return want == LOAM_WANT_READ && ((unsigned)gate->attr.mode & bits) == bits;
+	struct loam_acl acl = gate->acl; /* shares the entries */
+	if (acl.group != LOAM_ACL_ABSENT)
+		acl.group &= 05;
+	if (acl.other != LOAM_ACL_ABSENT)
+		acl.other &= 05;
 	uint32_t groups[LOAM_PRINCIPAL_GROUPS_MAX + 1];
 	groups[0] = who->gid;
 	memcpy(groups + 1, who->groups, who->group_count * sizeof(groups[0]));
-	return loam_acl_allows(&gate->acl, gate->attr.uid, gate->attr.gid, who->uid, groups,
+	return loam_acl_allows(&acl, gate->attr.uid, gate->attr.gid, who->uid, groups,
 			       who->group_count + 1, bits, false);
 }
 

@@ -74,7 +74,7 @@ int loam_guess_check(struct loam_guess *guess, const char *peer, const char *use
 	if (!entry || entry->held_until_ms <= now)
 		return 0;
 	return loam_fail(err, LOAM_E_LIMITED, "too many wrong logins; try again in %llu seconds",
-			 (unsigned long long)(entry->held_until_ms - now) / 1000 + 1);
+			 (unsigned long long)(entry->held_until_ms - now + 999) / 1000);
 }
 
 void loam_guess_failed(struct loam_guess *guess, const char *peer, const char *user)
@@ -82,8 +82,8 @@ void loam_guess_failed(struct loam_guess *guess, const char *peer, const char *u
 	loam_guard(&guess->lock);
 	uint64_t now = loam_clock_ms();
 	struct entry *entry = find(guess, peer, user);
-	if (entry &&
-	    now - entry->last_ms > (entry->failures > FREE_TRIES ? FORGET_MS : WINDOW_MS)) {
+	if (entry && (entry->failures > FREE_TRIES ? now - entry->last_ms > FORGET_MS
+						   : now - entry->first_ms > WINDOW_MS)) {
 		drop(guess, entry);
 		entry = NULL;
 	}

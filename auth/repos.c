@@ -2,7 +2,8 @@
  * Repositories as directories with rights (auth/repos.h). The drawing of a gate is in auth/gate.c.
  *
  * Every change of rights reads the gate's attributes, computes the new rule, and commits only if
- * the gate is still as it was read; two grants at once both hold.
+ * the gate is still as it was read; two grants at once both hold. A publish may put a new gate
+ * under the name meanwhile: then the change is made on that one too.
  */
 #include "auth/repos.h"
 
@@ -17,6 +18,7 @@
 #include <strings.h>
 
 #define CHANGE_TRIES 50
+#define GATE_TRIES   10 /* times that a publish may come between */
 #define OWNER_BYTES  32
 
 static const char *const visibility_names[] = {
@@ -73,6 +75,46 @@ static int find_any_case(struct loam_volume *volume, uint64_t dir_ino, const cha
 	return found;
 }
 
+/* 1 when dir holds the name in another case of letters too: two that were made in the same moment.
+ * Both makers look behind their making, so at least one of them sees it. */
+static int has_twin(struct loam_volume *volume, uint64_t dir_ino, const char *name,
+		    struct loam_err *err)
+{
+	struct loam_dir *dir = NULL;
+	int rc = loam_meta_opendir(volume->meta, dir_ino, false, &dir, err);
+	if (rc < 0)
+		return rc;
+	size_t bytes = strlen(name), same = 0;
+	for (size_t i = 0; i < loam_dir_count(dir); i++) {
+		const struct loam_name *entry = &loam_dir_at(dir, i)->name;
+		same += entry->bytes == bytes && strncasecmp(entry->data, name, bytes) == 0;
+	}
+	loam_dir_close(dir);
+	return same > 1;
+}
+
+/* Makes dir/name; takes it back when its twin is there. */
+static int make_unique_dir(const struct loam_tree *tree, uint64_t dir_ino, const char *name,
+			   uint16_t mode, uint64_t *out_ino, struct loam_err *err)
+{
+	const struct loam_who service = { .uid = LOAM_SERVICE_ID, .gid = LOAM_SERVICE_ID };
+	struct loam_create create = { .type = LOAM_TYPE_DIR,
+				      .mode = mode,
+				      .set_flags = LOAM_FLAG_SKIP_TRASH };
+	struct loam_meta *meta = tree->volume->meta;
+	struct loam_attr attr;
+	int rc = loam_meta_create(meta, &service, dir_ino, loam_name_of(name), &create, out_ino,
+				  &attr, err);
+	if (rc == 0)
+		rc = has_twin(tree->volume, dir_ino, name, err);
+	if (rc != 1)
+		return rc;
+	rc = loam_meta_rmdir(meta, &loam_who_root, dir_ino, loam_name_of(name), err);
+	return rc < 0 ? rc
+		      : loam_fail(err, LOAM_E_EXISTS,
+				  "somebody makes '%s' in another case of letters right now", name);
+}
+
 static int check_namespace_owner(const struct loam_tree *tree, uint64_t ns_ino, const char *ns,
 				 uint32_t owner_uid, struct loam_err *err)
 {
@@ -98,7 +140,7 @@ static int ensure_namespace(const struct loam_tree *tree, const struct loam_repo
 			    uint32_t owner_uid, uint64_t *out_ns_ino, struct loam_err *err)
 {
 	char path[LOAM_PATH_BYTES_MAX], present[LOAM_NAME_BYTES_MAX + 1];
-	int length = snprintf(path, sizeof(path), "%s/%s", tree->root, loam_kind_name(repo->kind));
+	snprintf(path, sizeof(path), "%s/%s", tree->root, loam_kind_name(repo->kind));
 	uint64_t kind_ino;
 	struct loam_attr attr;
 	int rc = loam_files_lookup(tree->volume, path, &kind_ino, &attr, err);
@@ -111,11 +153,18 @@ static int ensure_namespace(const struct loam_tree *tree, const struct loam_repo
 		return loam_fail(err, LOAM_E_EXISTS,
 				 "there is a namespace '%s': names differ by more than case",
 				 present);
-	snprintf(path + length, sizeof(path) - (size_t)length, "/%s", repo->ns);
-	rc = loam_files_mkdirs(tree->volume, path, LOAM_SERVICE_ID, LOAM_SERVICE_ID, 0755,
-			       LOAM_FLAG_SKIP_TRASH, out_ns_ino, err);
+	struct loam_meta *meta = tree->volume->meta;
+	struct loam_name name = loam_name_of(repo->ns);
+	if (rc == 0)
+		rc = make_unique_dir(tree, kind_ino, repo->ns, 0755, out_ns_ino, err);
+	if (rc == 1 || rc == -LOAM_E_EXISTS) { /* made before, or by somebody else right now */
+		loam_err_clear(err);
+		rc = loam_meta_lookup(meta, &loam_who_root, kind_ino, name, out_ns_ino, &attr, err);
+		if (rc == 0 && attr.type != LOAM_TYPE_DIR)
+			rc = loam_fail(err, LOAM_E_NOT_DIR, "it is there and no directory");
+	}
 	if (rc < 0)
-		return rc;
+		return loam_context(err, "namespace '%s'", repo->ns);
 	return check_namespace_owner(tree, *out_ns_ino, repo->ns, owner_uid, err);
 }
 
@@ -140,13 +189,8 @@ int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo
 			       LOAM_FLAG_SKIP_TRASH, &ignored, err);
 	if (rc < 0)
 		return rc;
-	const struct loam_who service = { .uid = LOAM_SERVICE_ID, .gid = LOAM_SERVICE_ID };
-	struct loam_create create = { .type = LOAM_TYPE_DIR,
-				      .mode = visibility == LOAM_PRIVATE ? 0750 : 0755,
-				      .set_flags = LOAM_FLAG_SKIP_TRASH };
-	struct loam_attr attr;
-	rc = loam_meta_create(tree->volume->meta, &service, ns_ino, loam_name_of(repo->name),
-			      &create, out_gate_ino, &attr, err);
+	rc = make_unique_dir(tree, ns_ino, repo->name, visibility == LOAM_PRIVATE ? 0750 : 0755,
+			     out_gate_ino, err);
 	if (rc == 0 && visibility == LOAM_PUBLIC)
 		rc = loam_meta_setxattr(tree->volume->meta, &loam_who_root, *out_gate_ino,
 					LOAM_XATTR_ANONYMOUS, "read", 4, 0, err);
@@ -376,7 +420,13 @@ static int ensure_owner(struct change *change, struct loam_acl *acl, struct loam
 	return add_user(acl, change->owner_uid, 07, err);
 }
 
-/* From change->seen to change->next: the rule with the change in it, the mask without `w`. */
+static void take_write(uint16_t *rights)
+{
+	if (*rights != LOAM_ACL_ABSENT)
+		*rights &= 05;
+}
+
+/* From change->seen to change->next: the rule with the change in it; `w` only in named entries. */
 static int compute(const struct loam_tree *tree, struct change *change, struct loam_err *err)
 {
 	struct loam_acl acl;
@@ -386,12 +436,13 @@ static int compute(const struct loam_tree *tree, struct change *change, struct l
 	if (rc == 0)
 		rc = ensure_owner(change, &acl, err);
 	change->next = change->seen;
+	take_write(&acl.group);
+	take_write(&acl.other);
 	if (rc == 0 && acl.user_count + acl.group_count > 0) {
 		acl.mask = 05;
 		rc = loam_meta_acl_intern(tree->volume->meta, &acl, &change->next.access_acl, err);
 	} else {
 		acl.mask = LOAM_ACL_ABSENT;
-		acl.group &= 05;
 		change->next.access_acl = 0;
 	}
 	change->next.mode = (uint16_t)((change->seen.mode & 07000) | loam_acl_mode(&acl));
@@ -464,9 +515,37 @@ static int run_change(const struct loam_tree *tree, struct change *change, struc
 	}
 	if (rc == -LOAM_E_CONFLICT)
 		return loam_fail(err, LOAM_E_CONFLICT, "its rights are changed without pause");
-	if (rc < 0 || !change->did_something)
-		return rc;
-	return loam_meta_barrier(tree->volume->meta, err);
+	return rc;
+}
+
+static int set_anonymous(const struct loam_tree *tree, uint64_t gate_ino, bool read,
+			 struct loam_err *err)
+{
+	if (read)
+		return loam_meta_setxattr(tree->volume->meta, &loam_who_root, gate_ino,
+					  LOAM_XATTR_ANONYMOUS, "read", 4, 0, err);
+	int rc = loam_meta_removexattr(tree->volume->meta, &loam_who_root, gate_ino,
+				       LOAM_XATTR_ANONYMOUS, err);
+	if (rc == -LOAM_E_NO_DATA) {
+		loam_err_clear(err);
+		return 0;
+	}
+	return rc;
+}
+
+/* The change on the gate that has just been found. Doors are closed before they are opened,
+ * whichever way it goes. */
+static int change_once(const struct loam_tree *tree, struct change *change, struct loam_err *err)
+{
+	bool visibility = change->what == SET_OTHER;
+	int rc = 0;
+	if (visibility && change->visibility != LOAM_PUBLIC)
+		rc = set_anonymous(tree, change->gate_ino, false, err);
+	if (rc == 0)
+		rc = run_change(tree, change, err);
+	if (rc == 0 && visibility && change->visibility == LOAM_PUBLIC)
+		rc = set_anonymous(tree, change->gate_ino, true, err);
+	return rc;
 }
 
 static int find_gate(const struct loam_tree *tree, const struct loam_repo *repo,
@@ -485,24 +564,45 @@ static int find_gate(const struct loam_tree *tree, const struct loam_repo *repo,
 	return 0;
 }
 
+/* Until the gate that was changed is still the one that bears the name. */
+static int change_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+		       struct change *change, struct loam_err *err)
+{
+	bool did_something = false;
+	int rc = find_gate(tree, repo, change, err);
+	for (int tries = 0; rc == 0 && tries < GATE_TRIES; tries++) {
+		uint64_t changed = change->gate_ino;
+		if (change->what == REVOKE && change->uid == change->owner_uid)
+			return loam_fail(err, LOAM_E_NOT_PERMITTED,
+					 "the namespace belongs to this user, who may do "
+					 "everything in it");
+		rc = change_once(tree, change, err);
+		did_something |= change->did_something;
+		if (rc == -LOAM_E_NOT_FOUND) { /* removed: by a publish, or with the repository */
+			loam_err_clear(err);
+			rc = 0;
+		}
+		if (rc == 0)
+			rc = find_gate(tree, repo, change, err);
+		if (rc == 0 && change->gate_ino == changed)
+			break;
+	}
+	change->did_something = did_something;
+	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
+}
+
 int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo, uint32_t uid,
 		     enum loam_want want, struct loam_err *err)
 {
 	struct change change = { .what = GRANT, .uid = uid, .want = want };
-	int rc = find_gate(tree, repo, &change, err);
-	return rc < 0 ? rc : run_change(tree, &change, err);
+	return change_gate(tree, repo, &change, err);
 }
 
 int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo, uint32_t uid,
 		      struct loam_err *err)
 {
 	struct change change = { .what = REVOKE, .uid = uid };
-	int rc = find_gate(tree, repo, &change, err);
-	if (rc == 0 && uid == change.owner_uid)
-		return loam_fail(err, LOAM_E_NOT_PERMITTED,
-				 "the namespace belongs to this user, who may do everything in it");
-	if (rc == 0)
-		rc = run_change(tree, &change, err);
+	int rc = change_gate(tree, repo, &change, err);
 	if (rc == 0 && !change.did_something)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "there was no grant to take back");
 	return rc;
@@ -515,35 +615,14 @@ int loam_repos_mend_gate(const struct loam_tree *tree, const struct loam_repo *r
 	int rc = find_gate(tree, repo, &change, err);
 	if (rc == 0)
 		rc = run_change(tree, &change, err);
+	if (rc == 0 && change.did_something)
+		rc = loam_meta_barrier(tree->volume->meta, err);
 	return rc < 0 ? rc : change.did_something;
-}
-
-static int set_anonymous(const struct loam_tree *tree, uint64_t gate_ino, bool read,
-			 struct loam_err *err)
-{
-	if (read)
-		return loam_meta_setxattr(tree->volume->meta, &loam_who_root, gate_ino,
-					  LOAM_XATTR_ANONYMOUS, "read", 4, 0, err);
-	int rc = loam_meta_removexattr(tree->volume->meta, &loam_who_root, gate_ino,
-				       LOAM_XATTR_ANONYMOUS, err);
-	if (rc == -LOAM_E_NO_DATA) {
-		loam_err_clear(err);
-		return 0;
-	}
-	return rc;
 }
 
 int loam_repos_set_visibility(const struct loam_tree *tree, const struct loam_repo *repo,
 			      enum loam_visibility visibility, struct loam_err *err)
 {
 	struct change change = { .what = SET_OTHER, .visibility = visibility };
-	int rc = find_gate(tree, repo, &change, err);
-	/* Doors are closed before they are opened, whichever way it goes. */
-	if (rc == 0 && visibility != LOAM_PUBLIC)
-		rc = set_anonymous(tree, change.gate_ino, false, err);
-	if (rc == 0)
-		rc = run_change(tree, &change, err);
-	if (rc == 0 && visibility == LOAM_PUBLIC)
-		rc = set_anonymous(tree, change.gate_ino, true, err);
-	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
+	return change_gate(tree, repo, &change, err);
 }

@@ -87,8 +87,9 @@ int loam_files_parent(struct loam_volume *volume, const char *path, uint64_t *ou
 		return rc;
 	if (attr.type != LOAM_TYPE_DIR)
 		return loam_fail(err, LOAM_E_NOT_DIR, "'%s' is not a directory", dir);
-	*out_name = loam_name_of(slash + 1);
-	return 0;
+	const char *last = slash + 1;
+	rc = next_segment(&last, out_name, err);
+	return rc < 0 ? rc : 0;
 }
 
 static int make_dir(struct loam_volume *volume, uint64_t parent, struct loam_name name,

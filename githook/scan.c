@@ -22,6 +22,7 @@
 
 struct seen_tree {
 	git_oid oid;
+	unsigned depth; /* the deepest place where it was read */
 	UT_hash_handle hh;
 };
 
@@ -162,14 +163,20 @@ static int scan_blob(struct loam_scan *scan, const git_oid *oid, const char *pat
 /* ---- trees -------------------------------------------------------------------------------------
  */
 
-static bool is_new_tree(struct loam_scan *scan, const git_oid *oid)
+/* One that stands deeper than before is read again: what is in it may be too deep there. */
+static bool is_new_tree(struct loam_scan *scan, const git_oid *oid, unsigned depth)
 {
 	struct seen_tree *seen;
 	HASH_FIND(hh, scan->trees, oid, sizeof(*oid), seen);
-	if (seen)
+	if (seen && seen->depth >= depth)
 		return false;
+	if (seen) {
+		seen->depth = depth;
+		return true;
+	}
 	seen = loam_xnew(struct seen_tree);
 	seen->oid = *oid;
+	seen->depth = depth;
 	HASH_ADD(hh, scan->trees, oid, sizeof(seen->oid), seen);
 	return true;
 }
@@ -217,7 +224,7 @@ static int scan_entry(struct loam_scan *scan, const git_tree_entry *entry,
 static int scan_tree(struct loam_scan *scan, const git_oid *oid, const git_oid *before,
 		     const char *path, unsigned depth, struct loam_err *err)
 {
-	if (!is_new_tree(scan, oid))
+	if (!is_new_tree(scan, oid, depth))
 		return 0;
 	if (depth > LOAM_GIT_PATH_DEPTH_MAX)
 		return refuse(scan, path, "", "directories nest more than 100 deep", err);

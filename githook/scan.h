@@ -2,7 +2,8 @@
  * What a push brings: every name and blob of its new commits, checked against what the file system
  * can hold, and the LFS pointers among them.
  *
- * Cost: the changed paths of each new commit; a tree met twice is read once.
+ * Cost: the changed paths of each new commit; a tree met twice is read once, but for one that now
+ * stands deeper.
  */
 #ifndef LOAM_GITHOOK_SCAN_H
 #define LOAM_GITHOOK_SCAN_H

@@ -24,7 +24,10 @@
 
 #define HOOKS_MAX      64
 #define TICKETS_MAX    4096
-#define IDLE_MS	       120000 /* a hook that says nothing; git may scan for long between messages */
+#define IDLE_MS	       120000 /* between two messages of a hook */
+#define FIRST_MS       10000  /* until the first one, ticket or key in it, is whole */
+#define SEND_SECONDS   30
+#define TEXT_MAX       1024
 #define ACCEPT_POLL_MS 200
 #define NOTES_SHOWN    20
 
@@ -50,6 +53,7 @@ struct loam_hook_socket {
 struct conversation {
 	struct loam_hook_socket *socket;
 	int fd;
+	bool has_spoken;
 	struct loam_buf received;
 };
 
@@ -140,6 +144,9 @@ static int identify(struct loam_hook_socket *socket, const json_t *message, stru
 		rc = check_key(socket, repo_text, key, repo, &who, err);
 	else if (rc == 0)
 		rc = loam_fail(err, LOAM_E_DENIED, "a message without ticket or key");
+	/* As of now: the account may be disabled, the token revoked since the push began. */
+	if (rc == 0 && who.kind != LOAM_ADMIN)
+		rc = loam_auth_user(socket->auth, who.user, who.token_id, &who, err);
 	if (rc < 0)
 		return rc;
 	return loam_auth_check(socket->auth, &who, repo, LOAM_WANT_WRITE, NULL, err);
@@ -164,9 +171,25 @@ static int send_json(struct conversation *talk, json_t *message, struct loam_err
 	return rc;
 }
 
+/* {key: text}. Names in a tree are bytes; JSON takes UTF-8 only, a terminal no control bytes. */
+static int send_text(struct conversation *talk, const char *key, const char *text,
+		     struct loam_err *err)
+{
+	char shown[TEXT_MAX];
+	snprintf(shown, sizeof(shown), "%s", text);
+	for (char *c = shown; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7F)
+			*c = '?';
+	json_t *value = json_string(shown);
+	for (char *c = shown; !value && *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return send_json(talk, json_pack("{s:o}", key, value ? value : json_string(shown)), err);
+}
+
 static int send_line(struct conversation *talk, const char *text, struct loam_err *err)
 {
-	return send_json(talk, json_pack("{s:s}", "line", text), err);
+	return send_text(talk, "line", text, err);
 }
 
 /* One (oid, size): into missing or wrong_size when the repository does not hold it so. */
@@ -282,13 +305,14 @@ static int answer(struct conversation *talk, const json_t *message, struct loam_
 /* 1 message, 0 the hook is gone or silent. */
 static int next_message(struct conversation *talk, json_t **out, struct loam_err *err)
 {
+	struct loam_deadline deadline = loam_deadline_in(talk->has_spoken ? IDLE_MS : FIRST_MS);
 	for (;;) {
 		int rc = loam_channel_take(&talk->received, out, err);
 		if (rc != 0)
 			return rc;
 		struct pollfd ready = { .fd = talk->fd, .events = POLLIN };
 		char piece[65536];
-		if (poll(&ready, 1, IDLE_MS) <= 0)
+		if (poll(&ready, 1, loam_deadline_left_ms(deadline)) <= 0)
 			return 0;
 		ssize_t got = recv(talk->fd, piece, sizeof(piece), 0);
 		if (got <= 0)
@@ -312,9 +336,10 @@ static void *converse(void *arg)
 			rc = answer(talk, message, &err);
 		if (rc < 0) {
 			loam_info("hook.refused", "error=%s", err.text);
-			send_json(talk, json_pack("{s:s}", "error", err.text), &unsent);
+			send_text(talk, "error", err.text, &unsent);
 			break;
 		}
+		talk->has_spoken = true;
 	}
 	struct loam_hook_socket *socket = talk->socket;
 	close(talk->fd);
@@ -331,6 +356,8 @@ static void start_conversation(struct loam_hook_socket *socket, int fd)
 	*talk = (struct conversation){ .socket = socket,
 				       .fd = fd,
 				       .received = LOAM_BUF(LOAM_HOOK_LINE_BYTES_MAX) };
+	struct timeval patience = { .tv_sec = SEND_SECONDS };
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	pthread_mutex_lock(&socket->lock);
 	bool full = socket->connected >= HOOKS_MAX;
 	socket->connected += !full;

@@ -26,9 +26,13 @@
 #define PUBLISH_EXEC 0555
 #define PUBLISH_DIR  0555
 
-/* A blob that is stored already: its parts, of finished slices only. */
+#define NOT_WAITING SIZE_MAX
+
+/* A blob that is packed already. Its parts are those of the waiting inode, whose slice may still be
+ * open, or, once that is committed, the copy here. */
 struct known_blob {
 	git_oid oid;
+	size_t waiting; /* index, or NOT_WAITING */
 	struct loam_staged_part *parts;
 	size_t part_count;
 	UT_hash_handle hh;
@@ -39,10 +43,10 @@ struct loam_builder {
 	struct loam_meta *meta;
 	struct loam_slice_writer *slice; /* being filled, or NULL */
 	struct loam_staged waiting[WAITING_MAX];
-	git_oid waiting_oids[WAITING_MAX]; /* of packed blobs, else zero */
+	struct known_blob *waiting_blobs[WAITING_MAX]; /* that the inode was packed for, or NULL */
 	size_t waiting_count;
 	struct known_blob *known;
-	uint64_t files, bytes;
+	uint64_t files, bytes, entries;
 };
 
 struct loam_builder *loam_builder_new(const struct loam_build_target *target)
@@ -82,22 +86,33 @@ uint64_t loam_builder_bytes(const struct loam_builder *builder)
 /* ---- committing what waits ---------------------------------------------------------------------
  */
 
-static void remember_blob(struct loam_builder *builder, const git_oid *oid,
-			  const struct loam_staged *staged)
+/* From now on a second path with this blob names the same bytes. */
+static void remember_blob(struct loam_builder *builder, const git_oid *oid, size_t waiting)
 {
-	struct known_blob *known;
-	HASH_FIND(hh, builder->known, oid, sizeof(*oid), known);
-	if (known || staged->part_count == 0 || git_oid_is_zero(oid) ||
-	    HASH_COUNT(builder->known) >= KNOWN_MAX)
+	if (HASH_COUNT(builder->known) >= KNOWN_MAX)
 		return;
-	known = loam_xnew(struct known_blob);
+	struct known_blob *known = loam_xnew(struct known_blob);
 	known->oid = *oid;
-	known->part_count = staged->part_count;
-	known->parts = loam_xcalloc(staged->part_count, sizeof(known->parts[0]));
-	memcpy(known->parts, staged->parts, staged->part_count * sizeof(known->parts[0]));
-	for (size_t p = 0; p < known->part_count; p++)
-		known->parts[p].first = false;
+	known->waiting = waiting;
 	HASH_ADD(hh, builder->known, oid, sizeof(known->oid), known);
+	builder->waiting_blobs[waiting] = known;
+}
+
+static struct loam_staged_part *copy_parts(const struct loam_staged_part *parts, size_t count)
+{
+	struct loam_staged_part *copy = loam_xcalloc(count, sizeof(*copy));
+	memcpy(copy, parts, count * sizeof(*copy));
+	for (size_t p = 0; p < count; p++)
+		copy[p].first = false;
+	return copy;
+}
+
+/* The inode is committed and about to be forgotten. */
+static void keep_parts(struct known_blob *known, const struct loam_staged *staged)
+{
+	known->waiting = NOT_WAITING;
+	known->part_count = staged->part_count;
+	known->parts = copy_parts(staged->parts, staged->part_count);
 }
 
 /* The open slice becomes durable; records that wait for it learn its name. */
@@ -144,8 +159,8 @@ static int flush(struct loam_builder *builder, struct loam_err *err)
 		done += count;
 	}
 	for (size_t i = 0; i < builder->waiting_count; i++) {
-		if (rc == 0)
-			remember_blob(builder, &builder->waiting_oids[i], &builder->waiting[i]);
+		if (builder->waiting_blobs[i])
+			keep_parts(builder->waiting_blobs[i], &builder->waiting[i]);
 		loam_staged_release(&builder->waiting[i]);
 	}
 	builder->waiting_count = 0;
@@ -162,6 +177,11 @@ static int stage(struct loam_builder *builder, enum loam_type type, uint16_t mod
 		 uint64_t dentry_dir, const char *dentry_name, uint64_t parent,
 		 struct loam_staged **out, struct loam_err *err)
 {
+	/* A few small trees that name one another can spell out more entries than any volume has.
+	 */
+	if (builder->entries++ == LOAM_GIT_TREE_ENTRIES_MAX)
+		return loam_fail(err, LOAM_E_TOO_LARGE, "over %d new files and directories",
+				 LOAM_GIT_TREE_ENTRIES_MAX);
 	int rc = builder->waiting_count == WAITING_MAX ? flush(builder, err) : 0;
 	uint64_t ino = 0;
 	if (rc == 0)
@@ -169,7 +189,7 @@ static int stage(struct loam_builder *builder, enum loam_type type, uint16_t mod
 	if (rc < 0)
 		return rc;
 	struct loam_staged *staged = &builder->waiting[builder->waiting_count];
-	memset(&builder->waiting_oids[builder->waiting_count], 0, sizeof(git_oid));
+	builder->waiting_blobs[builder->waiting_count] = NULL;
 	struct timespec now = loam_clock_now();
 	*staged = (struct loam_staged){
 		.ino = ino,
@@ -240,10 +260,11 @@ static bool reuse(struct loam_builder *builder, struct loam_staged *staged, cons
 	HASH_FIND(hh, builder->known, oid, sizeof(*oid), known);
 	if (!known)
 		return false;
+	const struct loam_staged *first =
+		known->waiting != NOT_WAITING ? &builder->waiting[known->waiting] : NULL;
 	staged->attr.length = bytes;
-	staged->part_count = known->part_count;
-	staged->parts = loam_xcalloc(known->part_count, sizeof(staged->parts[0]));
-	memcpy(staged->parts, known->parts, known->part_count * sizeof(staged->parts[0]));
+	staged->part_count = first ? first->part_count : known->part_count;
+	staged->parts = copy_parts(first ? first->parts : known->parts, staged->part_count);
 	return true;
 }
 
@@ -278,8 +299,10 @@ static int add_file(struct loam_builder *builder, struct loam_staged *staged, co
 	builder->bytes += bytes;
 	if (bytes == 0 || reuse(builder, staged, oid, bytes))
 		return 0;
-	builder->waiting_oids[staged - builder->waiting] = *oid;
-	return pack(builder, staged, data, bytes, err);
+	int rc = pack(builder, staged, data, bytes, err);
+	if (rc == 0)
+		remember_blob(builder, oid, (size_t)(staged - builder->waiting));
+	return rc;
 }
 
 /* Leading ".." count against the real directories of the link's own path; behind a name a ".."
@@ -325,14 +348,12 @@ static int add_link(struct loam_builder *builder, uint64_t dentry_dir, const cha
 		staged->attr.length = bytes;
 		return 0;
 	}
-	int rc =
-		loam_buf_printf(builder->target.notes, err,
-				"%s%s is a link that leads out of the tree: it stands on the mount "
-				"as a file holding its target\n",
-				path, name);
-	if (rc == 0)
-		rc = stage(builder, LOAM_TYPE_FILE, PUBLISH_FILE, dentry_dir, dentry_name, parent,
-			   &staged, err);
+	loam_note(builder->target.notes,
+		  "%s%s is a link that leads out of the tree: it stands on the mount as a file "
+		  "holding its target",
+		  path, name);
+	int rc = stage(builder, LOAM_TYPE_FILE, PUBLISH_FILE, dentry_dir, dentry_name, parent,
+		       &staged, err);
 	if (rc < 0 || bytes == 0 || reuse(builder, staged, oid, bytes))
 		return rc;
 	return pack(builder, staged, target, bytes, err);
@@ -381,11 +402,10 @@ int loam_builder_add_blob(struct loam_builder *builder, size_t number, uint64_t 
 static uint32_t count_subtrees(const git_tree *tree)
 {
 	uint32_t count = 0;
-	struct loam_err ignored = { 0 };
 	for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
 		const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
 		count += git_tree_entry_type(entry) == GIT_OBJECT_TREE &&
-			 loam_entry_is_shown(entry, "", NULL, &ignored) == 1;
+			 loam_entry_is_shown(entry, "", NULL);
 	}
 	return count;
 }
@@ -405,10 +425,9 @@ static int fill_dir(struct loam_builder *builder, uint64_t ino, const char *path
 	for (size_t i = 0; rc == 0 && i < git_tree_entrycount(tree); i++) {
 		const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
 		const char *name = git_tree_entry_name(entry);
-		int shown = loam_entry_is_shown(entry, path, builder->target.notes, err);
-		if (shown <= 0) {
-			rc = shown;
-		} else if (git_tree_entry_type(entry) == GIT_OBJECT_TREE) {
+		if (!loam_entry_is_shown(entry, path, builder->target.notes))
+			continue;
+		if (git_tree_entry_type(entry) == GIT_OBJECT_TREE) {
 			loam_auto_free char *below = loam_xasprintf("%s%s/", path, name);
 			rc = add_dir(builder, ino, name, ino, below, git_tree_entry_id(entry),
 				     depth + 1, err);

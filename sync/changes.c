@@ -8,8 +8,12 @@
 #include "core/limits.h"
 #include "lfs/pointer.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#define NOTE_BYTES_MAX 1024
 
 struct finder {
 	git_repository *git;
@@ -55,8 +59,23 @@ static bool name_is_git(const char *name)
 	return strcasecmp(name, ".git") == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-int loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct loam_buf *notes,
-			struct loam_err *err)
+void loam_note(struct loam_buf *notes, const char *fmt, ...)
+{
+	char line[NOTE_BYTES_MAX];
+	va_list args;
+	va_start(args, fmt);
+	int bytes = vsnprintf(line, sizeof(line) - 1, fmt, args);
+	va_end(args);
+	if (bytes < 0)
+		return;
+	size_t used = (size_t)bytes < sizeof(line) - 1 ? (size_t)bytes : sizeof(line) - 2;
+	line[used++] = '\n';
+	struct loam_err ignored = { 0 };
+	if (notes->bytes + used <= notes->max_bytes)
+		loam_buf_add(notes, line, used, &ignored);
+}
+
+bool loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct loam_buf *notes)
 {
 	const char *name = git_tree_entry_name(entry);
 	const char *why = NULL;
@@ -66,12 +85,9 @@ int loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct lo
 		why = "a name that no work tree may have";
 	else if (strlen(name) > LOAM_NAME_BYTES_MAX)
 		why = "a name over 255 bytes";
-	if (!why)
-		return 1;
-	if (!notes)
-		return 0;
-	int rc = loam_buf_printf(notes, err, "left out: %s%s (%s)\n", path, name, why);
-	return rc < 0 ? rc : 0;
+	if (why && notes)
+		loam_note(notes, "left out: %s%.255s (%s)", path, name, why);
+	return !why;
 }
 
 /* ---- recording ---------------------------------------------------------------------------------
@@ -133,7 +149,7 @@ static int count_removed_tree(struct finder *finder, const git_oid *oid, unsigne
 static int count_removed(struct finder *finder, const git_tree_entry *entry, unsigned depth,
 			 struct loam_err *err)
 {
-	if (loam_entry_is_shown(entry, "", NULL, err) == 0)
+	if (!loam_entry_is_shown(entry, "", NULL))
 		return 0;
 	if (git_tree_entry_type(entry) == GIT_OBJECT_TREE)
 		return count_removed_tree(finder, git_tree_entry_id(entry), depth + 1, err);
@@ -183,9 +199,9 @@ static int diff_subtrees(struct finder *finder, size_t dir, const git_tree_entry
 static int diff_entry(struct finder *finder, size_t dir, const git_tree_entry *old_entry,
 		      const git_tree_entry *new_entry, unsigned depth, struct loam_err *err)
 {
-	if (old_entry && loam_entry_is_shown(old_entry, "", NULL, err) == 0)
+	if (old_entry && !loam_entry_is_shown(old_entry, "", NULL))
 		old_entry = NULL;
-	if (new_entry && loam_entry_is_shown(new_entry, "", NULL, err) == 0)
+	if (new_entry && !loam_entry_is_shown(new_entry, "", NULL))
 		new_entry = NULL;
 	if (!old_entry && !new_entry)
 		return 0;

@@ -43,10 +43,11 @@ int loam_changes_find(git_repository *git, const git_tree *old_tree, const git_t
 		      size_t limit, struct loam_changes *out, struct loam_err *err);
 void loam_changes_release(struct loam_changes *changes);
 
-/* May this entry stand on the mount? 1 yes; 0 no, with a line for the pusher in notes. path: where.
- */
-int loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct loam_buf *notes,
-			struct loam_err *err);
+/* May this entry stand on the mount? If not, a line for the pusher goes to notes (may be NULL).
+ * path: where. */
+bool loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct loam_buf *notes);
+/* A line for the pusher. What does not fit any more is left out: notes never fail a publish. */
+void loam_note(struct loam_buf *notes, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* libgit2's last error as an err. */
 int loam_git_fail(struct loam_err *err, int git_code, const char *what);
 /* Bytes that a blob has on the mount: those of its LFS object when it is a pointer. */

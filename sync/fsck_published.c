@@ -219,7 +219,7 @@ static int check_entry(struct loam_fsck_published *published, const struct loam_
 	}
 	check_harmless(published, where, &entry->attr);
 	const git_tree_entry *wanted = git_tree ? git_tree_entry_byname(git_tree, name) : NULL;
-	if (!wanted || loam_entry_is_shown(wanted, path, NULL, err) == 0) {
+	if (!wanted || !loam_entry_is_shown(wanted, path, NULL)) {
 		FOUND(published, "M02", "%s/%s is not in the commit", published->repo, where);
 		return 0;
 	}
@@ -254,14 +254,13 @@ static void remember(struct present **names, struct loam_name name)
 static void check_absent(struct loam_fsck_published *published, const git_tree *git_tree,
 			 struct present *names, const char *path)
 {
-	struct loam_err ignored = { 0 };
 	size_t count = git_tree ? git_tree_entrycount(git_tree) : 0;
 	for (size_t i = 0; i < count; i++) {
 		const git_tree_entry *entry = git_tree_entry_byindex(git_tree, i);
 		const char *name = git_tree_entry_name(entry);
 		struct present *present;
 		HASH_FIND(hh, names, name, strlen(name), present);
-		if (!present && loam_entry_is_shown(entry, path, NULL, &ignored) == 1)
+		if (!present && loam_entry_is_shown(entry, path, NULL))
 			FOUND(published, "M02", "%s/%s%s is missing", published->repo, path, name);
 	}
 }

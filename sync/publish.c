@@ -29,7 +29,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SWAP_OVER	5000 /* changed entries from which a whole new gate is cheaper for all others */
+/* Changed entries from which a whole new gate is cheaper for all others. */
+#define SWAP_OVER	5000
 #define RACES_MAX	20
 #define NOTES_BYTES_MAX (64u << 10)
 
@@ -181,6 +182,12 @@ static int compare(struct job *job, struct loam_err *err)
 	}
 	rc = loam_changes_find(job->git, job->old_tree, job->new_tree, SWAP_OVER, &job->changes,
 			       err);
+	/* Objects of the old tree may be gone, after a forced push and git gc; those of the new one
+	 * are asked for again when the whole is built. */
+	if (job->old_tree && (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_CORRUPT)) {
+		loam_err_clear(err);
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	if (job->changes.change_count > SWAP_OVER || !job->gate.has_totals)

@@ -1,0 +1,162 @@
+/*
+ * auth/password: yescrypt hashes, and how much of that work may be asked for at once.
+ */
+#include "auth/password.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/limits.h"
+
+#include <crypt.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define PASSWORD "correct horse battery"
+
+static char hash[LOAM_PASSWORD_HASH_BYTES];
+
+static int make_hash(void **state)
+{
+	struct loam_err err = { 0 };
+	return loam_password_hash(PASSWORD, hash, &err);
+}
+
+static int check(const char *password, const char *against)
+{
+	struct loam_err err = { 0 };
+	return loam_password_check(password, against, &err);
+}
+
+static void the_right_password_is_right_and_others_are_wrong(void **state)
+{
+	assert_memory_equal(hash, "$y$", 3);
+	assert_int_equal(check(PASSWORD, hash), 1);
+	assert_int_equal(check("correct horse batterz", hash), 0);
+	assert_int_equal(check(PASSWORD " ", hash), 0);
+	assert_int_equal(check("", hash), 0);
+}
+
+static void the_same_password_has_another_hash_each_time(void **state)
+{
+	char second[LOAM_PASSWORD_HASH_BYTES];
+	struct loam_err err = { 0 };
+	assert_int_equal(loam_password_hash(PASSWORD, second, &err), 0);
+	assert_string_not_equal(hash, second);
+	assert_int_equal(check(PASSWORD, second), 1);
+}
+
+static void locked_empty_and_damaged_hashes_let_nobody_in(void **state)
+{
+	loam_auto_free char *locked = loam_xasprintf("!%s", hash);
+	loam_auto_free char *cut = loam_xstrndup(hash, strlen(hash) - 1);
+	loam_auto_free char *longer = loam_xasprintf("%sx", hash);
+	const char *const hashes[] = { NULL,   "",  "!",    "*",   "!!",
+				       locked, cut, longer, "$y$", "$y$j9T$" };
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(hashes); i++) {
+		assert_int_equal(check(PASSWORD, hashes[i]), 0);
+		assert_int_equal(check("", hashes[i]), 0);
+	}
+}
+
+/* A hash of another scheme or cost, made by crypt(3) for the very password. */
+static void expect_foreign_is_refused(const char *scheme, unsigned long cost)
+{
+	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+	static const char random[] = "0123456789abcdef0123456789abcdef";
+	assert_non_null(crypt_gensalt_rn(scheme, cost, random, 32, setting, sizeof(setting)));
+	loam_auto_free struct crypt_data *scratch = loam_xnew(struct crypt_data);
+	const char *foreign = crypt_rn(PASSWORD, setting, scratch, sizeof(*scratch));
+	assert_non_null(foreign);
+	assert_int_equal(check(PASSWORD, foreign), 0);
+}
+
+static void hashes_of_another_scheme_or_cost_are_refused(void **state)
+{
+	expect_foreign_is_refused("$6$", 5000);
+	expect_foreign_is_refused("$5$", 5000);
+	expect_foreign_is_refused("$1$", 0);
+	expect_foreign_is_refused("$y$", 1);
+	expect_foreign_is_refused("$y$", 6);
+}
+
+static uint64_t shortest_us(const char *against)
+{
+	uint64_t shortest = UINT64_MAX;
+	for (int i = 0; i < 5; i++) {
+		uint64_t from = loam_clock_ns();
+		check("wrong wrong wrong", against);
+		uint64_t took = loam_clock_ns() - from;
+		shortest = took < shortest ? took : shortest;
+	}
+	return shortest / 1000;
+}
+
+/* Not a timed test of our speed: the two are compared with each other. */
+static void an_unknown_user_costs_what_a_wrong_password_costs(void **state)
+{
+	uint64_t wrong = shortest_us(hash);
+	assert_true(shortest_us(NULL) * 2 > wrong);
+	assert_true(shortest_us("!") * 2 > wrong);
+	assert_true(shortest_us("$1$x$y") * 2 > wrong);
+}
+
+static void lengths_are_bounded(void **state)
+{
+	char out[LOAM_PASSWORD_HASH_BYTES] = "untouched", text[LOAM_PASSWORD_BYTES_MAX + 2];
+	struct loam_err err = { 0 };
+	assert_int_equal(loam_password_hash("elevenbytes", out, &err), -LOAM_E_UNPROCESSABLE);
+	loam_err_clear(&err);
+	memset(text, 'x', sizeof(text));
+	text[LOAM_PASSWORD_BYTES_MAX + 1] = '\0';
+	assert_int_equal(loam_password_hash(text, out, &err), -LOAM_E_UNPROCESSABLE);
+	assert_int_equal(check(text, hash), 0);
+	assert_string_equal(out, "untouched");
+}
+
+#define CALLERS 40
+static atomic_int answered, busy;
+
+static void *call(void *arg)
+{
+	struct loam_err err = { 0 };
+	int rc = loam_password_check("wrong wrong wrong", hash, &err);
+	if (rc == 0)
+		atomic_fetch_add(&answered, 1);
+	else if (rc == -LOAM_E_BUSY)
+		atomic_fetch_add(&busy, 1);
+	return NULL;
+}
+
+static void forty_at_once_are_answered_or_told_to_come_back(void **state)
+{
+	pthread_t threads[CALLERS];
+	for (size_t i = 0; i < CALLERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, call, NULL), 0);
+	for (size_t i = 0; i < CALLERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(answered + busy, CALLERS);
+	assert_true(answered >= 18); /* two run, sixteen wait */
+	assert_int_equal(check(PASSWORD, hash), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_right_password_is_right_and_others_are_wrong),
+		cmocka_unit_test(the_same_password_has_another_hash_each_time),
+		cmocka_unit_test(locked_empty_and_damaged_hashes_let_nobody_in),
+		cmocka_unit_test(hashes_of_another_scheme_or_cost_are_refused),
+		cmocka_unit_test(an_unknown_user_costs_what_a_wrong_password_costs),
+		cmocka_unit_test(lengths_are_bounded),
+		cmocka_unit_test(forty_at_once_are_answered_or_told_to_come_back),
+	};
+	return cmocka_run_group_tests(tests, make_hash, NULL);
+}
