@@ -84,15 +84,17 @@ static int make_wires(const struct loam_process_spec *spec, struct wires *out, s
 
 /* Returns an errno. */
 static int add_actions(posix_spawn_file_actions_t *actions, const struct wires *wires,
-		       const char *dir)
+		       const struct loam_process_spec *spec)
 {
 	int failed = 0;
 	for (int i = 0; i < 3 && !failed; i++)
 		failed = posix_spawn_file_actions_adddup2(actions, wires->child[i], i);
+	if (!failed && spec->keep_fd)
+		failed = posix_spawn_file_actions_adddup2(actions, spec->keep_fd, 3);
 	if (!failed)
-		failed = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-	if (!failed && dir)
-		failed = posix_spawn_file_actions_addchdir_np(actions, dir);
+		failed = posix_spawn_file_actions_addclosefrom_np(actions, spec->keep_fd ? 4 : 3);
+	if (!failed && spec->dir)
+		failed = posix_spawn_file_actions_addchdir_np(actions, spec->dir);
 	return failed;
 }
 
@@ -126,7 +128,7 @@ static int spawn(const struct loam_process_spec *spec, const struct wires *wires
 		posix_spawn_file_actions_destroy(&actions);
 		return failed;
 	}
-	failed = add_actions(&actions, wires, spec->dir);
+	failed = add_actions(&actions, wires, spec);
 	if (!failed)
 		failed = set_attributes(&attributes, spec->new_group);
 	if (!failed) {

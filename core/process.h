@@ -19,6 +19,7 @@ struct loam_process_spec {
 	int stdout_fd;
 	int stderr_fd;	/* -1: /dev/null; 2: ours */
 	bool new_group; /* its own process group, so that it can be killed with its children */
+	int keep_fd;	/* one more descriptor for the child, as its number 3; 0: none */
 };
 #define LOAM_PIPE (-2)
 

@@ -6,6 +6,7 @@
  * than a minute, the next reconcile publishes.
  */
 #include "core/auto.h"
+#include "core/failpoint.h"
 #include "core/limits.h"
 #include "githook/channel.h"
 #include "githook/commands.h"
@@ -43,6 +44,8 @@ static int publish(struct loam_err *err)
 {
 	struct loam_updates updates;
 	int rc = loam_updates_read(stdin, &updates, err);
+	if (rc == 0)
+		rc = loam_failpoint("hook.post_receive.begun", err);
 	if (rc < 0)
 		return rc;
 	struct loam_channel channel;

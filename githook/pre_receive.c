@@ -5,6 +5,7 @@
  * objects that they point to this repository holds. Without an answer the push is refused.
  */
 #include "core/auto.h"
+#include "core/failpoint.h"
 #include "core/limits.h"
 #include "githook/channel.h"
 #include "githook/commands.h"
@@ -132,6 +133,8 @@ static int check_push(struct loam_err *err)
 	}
 	if (rc == 0)
 		rc = ask_all(scan, err);
+	if (rc == 0)
+		rc = loam_failpoint("hook.pre_receive.checked", err);
 	loam_scan_free(scan);
 	git_repository_free(git);
 	loam_updates_release(&updates);

@@ -223,6 +223,8 @@ static int complete(struct loam_web_request *request, struct upload *upload, str
 	int rc = check_bytes(upload, err);
 	if (rc == 0 && upload->writer)
 		rc = loam_writer_finish(upload->writer, err);
+	if (rc == 0 && upload->writer)
+		rc = loam_failpoint("lfs.upload.blocks", err);
 	if (rc == 0)
 		rc = commit(upload, &how, err);
 	if (rc < 0)

@@ -85,6 +85,17 @@ static void add_setting(struct loam_git_env *env, size_t index, const char *key,
 	add(env, loam_xasprintf("GIT_CONFIG_VALUE_%zu=%s", index, value));
 }
 
+/* Test builds: hooks have failpoints too. */
+static void pass_failpoints(struct loam_git_env *env)
+{
+#ifdef LOAM_FAILPOINTS
+	static const char *const names[] = { "LOAM_FAILPOINT", "LOAM_FAILPOINT_LOG" };
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(names); i++)
+		if (getenv(names[i]))
+			add(env, loam_xasprintf("%s=%s", names[i], getenv(names[i])));
+#endif
+}
+
 void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec *spec)
 {
 	*env = (struct loam_git_env){ .count = 0 };
@@ -105,6 +116,7 @@ void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec 
 		add(env, loam_xasprintf("LOAM_HOOK_SOCKET=%s", spec->hook_socket));
 		add(env, loam_xasprintf("LOAM_HOOK_TICKET=%s", spec->hook_ticket));
 	}
+	pass_failpoints(env);
 	size_t index = 0;
 	for (; index < LOAM_ARRAY_COUNT(settings); index++)
 		add_setting(env, index, settings[index].key, settings[index].value);

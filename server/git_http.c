@@ -17,6 +17,8 @@
 #include "server/git_slots.h"
 #include "server/http.h"
 #include "server/server.h"
+#include "sync/git_push.h"
+#include "sync/publish.h"
 
 #include "core/banned.h"
 
@@ -144,14 +146,28 @@ static bool is_over(void *arg)
 
 /* ---- the child ------------------------------------------------------------------------------- */
 
+/* The lock that the push holds, unless the repository is another server's, and its ticket. */
+static int begin_push(struct git_request *git, const char *dir, int *out_fd, struct loam_err *err)
+{
+	struct loam_server *server = git->server;
+	size_t repos_bytes = strlen(server->repos);
+	int rc = 0;
+	if (strncmp(dir, server->repos, repos_bytes) == 0 && dir[repos_bytes] == '/')
+		rc = loam_git_push_enter(dir, out_fd, err);
+	if (rc == 0 && server->ticket_new)
+		rc = server->ticket_new(server, &git->repo, &git->who, git->ticket, err);
+	return rc;
+}
+
 static int start_child(struct loam_web_request *request, bool advertise, struct loam_err *err)
 {
 	struct git_request *git = request->state;
 	struct loam_server *server = git->server;
 	char dir[LOAM_PATH_BYTES_MAX], repo[LOAM_REPO_TEXT_BYTES];
+	loam_auto_fd int push_fd = -1;
 	int rc = find_dir(git, dir, err);
-	if (rc == 0 && git->service == RECEIVE_PACK && !advertise && server->ticket_new)
-		rc = server->ticket_new(server, &git->repo, &git->who, git->ticket, err);
+	if (rc == 0 && git->service == RECEIVE_PACK && !advertise)
+		rc = begin_push(git, dir, &push_fd, err);
 	if (rc < 0)
 		return rc;
 	loam_repo_text(&git->repo, repo);
@@ -177,6 +193,7 @@ static int start_child(struct loam_web_request *request, bool advertise, struct 
 					  .dir = dir,
 					  .spool_dir = server->repos,
 					  .has_input = !advertise,
+					  .keep_fd = push_fd < 0 ? 0 : push_fd,
 					  .is_over = is_over,
 					  .is_over_arg = request };
 	rc = loam_git_run_start(&spec, &git->run, err);
@@ -213,7 +230,10 @@ static void end_git(struct loam_web_request *request)
 	struct git_request *git = request->state;
 	if (!git)
 		return;
+	bool unsure = git->ticket[0] && git->run && !loam_git_run_went_well(git->run);
 	loam_git_run_free(git->run);
+	if (unsure && git->server->publisher)
+		loam_publish_soon(git->server->publisher, &git->repo);
 	if (git->slot[0])
 		loam_git_slots_give(git->server->git_slots, git->slot);
 	if (git->ticket[0] && git->server->ticket_end)

@@ -74,7 +74,8 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 					   .stdin_fd = spec->has_input ? LOAM_PIPE : -1,
 					   .stdout_fd = LOAM_PIPE,
 					   .stderr_fd = LOAM_PIPE,
-					   .new_group = true };
+					   .new_group = true,
+					   .keep_fd = spec->keep_fd };
 	struct loam_process process;
 	int rc = loam_process_start(&child, &process, err);
 	if (rc < 0)
@@ -360,6 +361,11 @@ static void let_clean_up(struct loam_git_run *run)
 		if (loam_process_wait(&run->process, 0, &run->status, &ignored) != 0)
 			return;
 	}
+}
+
+bool loam_git_run_went_well(const struct loam_git_run *run)
+{
+	return run->ended && run->status == 0;
 }
 
 void loam_git_run_free(struct loam_git_run *run)

@@ -23,6 +23,7 @@ struct loam_git_run_spec {
 	const char *dir;       /* the repository */
 	const char *spool_dir; /* where a long output may wait */
 	bool has_input;
+	int keep_fd; /* as in loam_process_spec */
 	/* Asked about once a second while waiting: true ends the run (INTERRUPTED). NULL: never. */
 	bool (*is_over)(void *arg);
 	void *is_over_arg;
@@ -43,6 +44,8 @@ int loam_git_run_begin_output(struct loam_git_run *run, struct loam_err *err);
 /* >0 bytes, 0 at the end of the output; a child ended by a signal is IO (cut the answer). */
 int64_t loam_git_run_read(struct loam_git_run *run, void *out, size_t out_bytes,
 			  struct loam_err *err);
+/* The child has ended by itself with status 0. */
+bool loam_git_run_went_well(const struct loam_git_run *run);
 /* Ends the child and its whole process group if they still run; logs what it said on stderr when it
  * failed. Accepts NULL. */
 void loam_git_run_free(struct loam_git_run *run);

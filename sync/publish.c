@@ -307,7 +307,8 @@ static int publish_once(struct job *job, const char *first, struct loam_err *err
 		job->out->bytes = job->gate.bytes;
 		return 0;
 	}
-	int entries = compare(job, err);
+	rc = loam_failpoint("publish.begun", err);
+	int entries = rc == 0 ? compare(job, err) : rc;
 	if (entries < 0)
 		return entries;
 	struct loam_gate_next next = { 0 };
@@ -318,6 +319,8 @@ static int publish_once(struct job *job, const char *first, struct loam_err *err
 		rc = loam_failpoint("publish.committed", err);
 	if (rc == 0)
 		rc = loam_meta_barrier(job->publisher->tree->volume->meta, err);
+	if (rc == 0)
+		rc = loam_failpoint("publish.done", err);
 	if (rc == 0)
 		fill_result(job, &next);
 	return rc;

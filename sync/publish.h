@@ -46,7 +46,10 @@ int loam_git_dir(struct loam_publisher *publisher, const struct loam_repo *repo,
 
 /* One round over all repositories: publishes what differs, mends gates, removes dead staging. */
 int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err);
-/* A thread that reconciles at start and every minute. */
+/* The reconciler looks at repo at once: a push into it ended in a way that says nothing about its
+ * branch. Does not wait; many at once are left to the next round. */
+void loam_publish_soon(struct loam_publisher *publisher, const struct loam_repo *repo);
+/* A thread that reconciles at start and every minute (oftener when staging lives shorter). */
 int loam_reconciler_start(struct loam_publisher *publisher, struct loam_err *err);
 void loam_reconciler_stop(struct loam_publisher *publisher);
 

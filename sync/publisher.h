@@ -23,6 +23,9 @@ struct loam_publisher {
 	pthread_cond_t freed;
 	char *busy[LOAM_PUBLISHES_MAX]; /* names of repositories being published */
 	bool reconciling, stopping;
+	struct loam_repo soon[LOAM_PUBLISHES_MAX]; /* to be looked at before the next round */
+	size_t soon_count;
+	uint64_t round_ms; /* from one round to the next */
 	pthread_t reconciler;
 };
 

@@ -1,18 +1,23 @@
 /*
  * Reconciling (sync/publish.h): a repository is unpublished exactly when its branch differs from
  * user.loam.commit, so recovery needs no queue. At start and every minute all repositories are
- * compared, gates are mended, dead staging is swept.
+ * compared, gates are mended, what dead pushes left in them is removed, dead staging is swept. When
+ * staging lives for less than two minutes the rounds are half its life apart, so that it is swept
+ * in time.
  */
 #include "auth/repos.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "sync/git_dir.h"
+#include "sync/git_push.h"
 #include "sync/publisher.h"
 
 #include <string.h>
 
-#define ROUND_SECONDS 60
+#define ROUND_MS      60000
+#define ROUND_MS_MIN  1000
+#define LOOK_MS	      100
 #define POOL_SWEEP_MS (3600u * 1000) /* it walks the whole pool */
 #define DISCARD_QUEUE 64
 
@@ -26,6 +31,11 @@ int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *
 	publisher->git_root = loam_xstrdup(git_root);
 	publisher->lfs = lfs;
 	publisher->pool_swept_ms = loam_clock_ms();
+	publisher->round_ms = config->lfs_staging_seconds * 500;
+	if (publisher->round_ms > ROUND_MS)
+		publisher->round_ms = ROUND_MS;
+	if (publisher->round_ms < ROUND_MS_MIN)
+		publisher->round_ms = ROUND_MS_MIN;
 	pthread_mutex_init(&publisher->lock, NULL);
 	pthread_cond_init(&publisher->freed, NULL);
 	int rc = loam_staging_open(tree, config->lfs_staging_seconds, &publisher->staging, err);
@@ -75,6 +85,15 @@ struct round {
 	uint64_t published, failed;
 };
 
+/* What pushes left that died; most repositories have had none since the last round. */
+static void sweep_pushes(const struct loam_publisher *publisher, const char *repo_text)
+{
+	struct loam_err err = { 0 };
+	loam_auto_free char *bare = loam_xasprintf("%s/%s.git", publisher->git_root, repo_text);
+	if (loam_git_push_sweep(bare, &err) < 0)
+		loam_warn("git.sweep", "path=%s error=%s", bare, err.text);
+}
+
 /* One repository's trouble is logged and does not keep the others from being looked at; a store
  * that does not answer ends the round. */
 static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_ino,
@@ -90,6 +109,7 @@ static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_
 	pthread_mutex_unlock(&round->publisher->lock);
 	if (stopping)
 		return loam_fail(err, LOAM_E_INTERRUPTED, "stopping");
+	sweep_pushes(round->publisher, text);
 	int rc = loam_repos_mend_gate(round->publisher->tree, repo, &own);
 	if (rc == 1)
 		loam_warn("reconcile.mended", "repo=%s what=%s", text,
@@ -133,22 +153,54 @@ int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err)
 	return rc;
 }
 
+void loam_publish_soon(struct loam_publisher *publisher, const struct loam_repo *repo)
+{
+	loam_guard(&publisher->lock);
+	if (publisher->soon_count < LOAM_PUBLISHES_MAX)
+		publisher->soon[publisher->soon_count++] = *repo;
+}
+
+static void publish_soon_ones(struct loam_publisher *publisher)
+{
+	struct loam_repo repos[LOAM_PUBLISHES_MAX];
+	struct round round = { .publisher = publisher };
+	pthread_mutex_lock(&publisher->lock);
+	size_t count = publisher->soon_count;
+	memcpy(repos, publisher->soon, count * sizeof(*repos));
+	publisher->soon_count = 0;
+	pthread_mutex_unlock(&publisher->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct loam_err said = { 0 }; /* by the log already */
+		reconcile_one(&round, &repos[i], 0, &said);
+	}
+}
+
+/* false: the end. */
+static bool wait_round(struct loam_publisher *publisher)
+{
+	struct loam_deadline next = loam_deadline_in(publisher->round_ms);
+	while (loam_deadline_left_ms(next) > 0) {
+		pthread_mutex_lock(&publisher->lock);
+		bool stopping = publisher->stopping, some = publisher->soon_count > 0;
+		pthread_mutex_unlock(&publisher->lock);
+		if (stopping)
+			return false;
+		if (some)
+			publish_soon_ones(publisher);
+		loam_clock_sleep_ms(LOOK_MS);
+	}
+	return true;
+}
+
 static void *run_reconciler(void *arg)
 {
 	struct loam_publisher *publisher = arg;
-	for (;;) {
+	do {
 		struct loam_err err = { 0 };
 		if (loam_reconcile(publisher, &err) < 0 && err.code != LOAM_E_INTERRUPTED)
 			loam_warn("reconcile.failed", "error=%s", err.text);
-		for (int tenth = 0; tenth < ROUND_SECONDS * 10; tenth++) {
-			pthread_mutex_lock(&publisher->lock);
-			bool stopping = publisher->stopping;
-			pthread_mutex_unlock(&publisher->lock);
-			if (stopping)
-				return NULL;
-			loam_clock_sleep_ms(100);
-		}
-	}
+	} while (wait_round(publisher));
+	return NULL;
 }
 
 int loam_reconciler_start(struct loam_publisher *publisher, struct loam_err *err)
