@@ -271,6 +271,10 @@ static void speak(const struct loam_fsck_sink *sink, const char *id, const char 
 {
 	char text[TEXT_BYTES];
 	vsnprintf(text, sizeof(text), fmt, args);
+	for (char *at = text; *at; at++) { /* names may hold anything: one line, no escapes */
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
+	}
 	sink->found(sink->arg, id, text);
 }
 

@@ -39,16 +39,33 @@ static void close_line(struct output *output)
 	output->line_open = false;
 }
 
+/* Names of files need not be UTF-8; JSON must. */
+static json_t *json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	if (value)
+		return value;
+	loam_auto_free char *ascii = loam_xstrdup(text);
+	for (char *at = ascii; *at; at++) {
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	}
+	return json_string(ascii);
+}
+
 static void print_finding(void *arg, const char *id, const char *text)
 {
 	struct output *output = arg;
 	output->count++;
 	close_line(output);
-	if (output->json)
-		json_array_append_new(output->findings,
-				      json_pack("{s:s, s:s+}", "id", id, "text", text, ""));
-	else
+	if (!output->json) {
 		printf("%s %s\n", id, text);
+		return;
+	}
+	json_t *finding = json_object();
+	json_object_set_new(finding, "id", json_text(id));
+	json_object_set_new(finding, "text", json_text(text));
+	json_array_append_new(output->findings, finding);
 }
 
 static void print_progress(void *arg, const char *what, uint64_t done)

@@ -8,6 +8,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/process.h"
+#include "fs/files.h"
 #include "sync/fsck_published.h"
 #include "sync/git_dir.h"
 #include "sync/swap.h"
@@ -15,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKS		 3
-#define AGAIN_MS	 1000
-#define LINES_MAX	 1000 /* of one repository; more are counted */
+#define LOOKS		 10
+#define AGAIN_MS	 1000u
+#define PATIENCE_MS	 30000u /* of one run, for publishes on their way */
+#define LINES_MAX	 1000	/* of one repository; more are counted */
 #define GIT_FSCK_MS	 3600000u
 #define ID_BYTES	 64
 #define ACL_WRITE	 2
@@ -35,6 +37,7 @@ struct check {
 	const struct loam_fsck_sink *sink; /* where findings end up */
 	struct loam_fsck_sink keeper;	   /* where they are kept meanwhile */
 	struct lines lines;
+	uint64_t patience_ms;
 	struct loam_fsck_tree_stats stats;
 };
 
@@ -83,8 +86,6 @@ static int check_gate(struct check *check, const struct loam_repo *repo, const c
 	int rc = loam_gate_read(check->tree, repo, &gate, err);
 	if (rc <= 0)
 		return rc;
-	if (gate.attr.uid != LOAM_SERVICE_ID)
-		FOUND(check, "M07", "the gate %s belongs to %u", text, gate.attr.uid);
 	if (gate.attr.access_acl == 0 && (gate.attr.mode & MODE_GROUP_WRITE))
 		FOUND(check, "M07", "the gate %s has mode %04o: its group may write", text,
 		      gate.attr.mode);
@@ -238,11 +239,17 @@ static int check_shown(struct check *check, const struct loam_repo *repo,
 /* ---- one repository ----------------------------------------------------------------------------
  */
 
-/* 1 nothing changed meanwhile, 0 something did, or it is gone. */
-static int look(struct check *check, const struct loam_repo *repo, const char *text, bool *out_gone,
-		struct loam_err *err)
+struct looked {
+	bool gone, still; /* still: the gate showed the same before and after */
+	uint64_t ino;
+	char commit[65];
+};
+
+static int look(struct check *check, const struct loam_repo *repo, const char *text,
+		struct looked *out, struct loam_err *err)
 {
 	struct loam_gate_state before, after;
+	*out = (struct looked){ 0 };
 	int rc = loam_gate_state_read(check->tree, repo, &before, err);
 	if (rc == 0)
 		rc = check_gate(check, repo, text, err);
@@ -252,39 +259,123 @@ static int look(struct check *check, const struct loam_repo *repo, const char *t
 		rc = loam_gate_state_read(check->tree, repo, &after, err);
 	if (rc == -LOAM_E_NOT_FOUND) {
 		loam_err_clear(err);
-		*out_gone = true;
+		out->gone = true;
 		return 0;
 	}
 	if (rc < 0)
 		return rc;
-	return before.ino == after.ino && strcmp(before.commit, after.commit) == 0;
+	out->still = before.ino == after.ino && strcmp(before.commit, after.commit) == 0;
+	out->ino = after.ino;
+	memcpy(out->commit, after.commit, sizeof(out->commit));
+	return 0;
+}
+
+static bool only_waits(const struct lines *lines)
+{
+	for (size_t i = 0; i < lines->count; i++) {
+		if (strcmp(lines->ids[i], "M01") != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Findings hold when the gate shows the same in two looks, a moment apart. A branch that is ahead
+ * of its gate may be on its way there: for that there is patience, as long as it lasts.
+ */
+static bool is_decided(struct check *check, const struct looked *last, const struct looked *now,
+		       int turn)
+{
+	if (now->gone || (now->still && check->lines.count == 0) || turn == LOOKS - 1)
+		return true;
+	bool same = turn > 0 && now->still && last->still && last->ino == now->ino &&
+		    strcmp(last->commit, now->commit) == 0;
+	if (same && only_waits(&check->lines) && check->patience_ms >= AGAIN_MS) {
+		check->patience_ms -= AGAIN_MS;
+		return false;
+	}
+	return same;
 }
 
 static int check_repo(void *arg, const struct loam_repo *repo, uint64_t gate_ino,
 		      struct loam_err *err)
 {
 	struct check *check = arg;
+	struct looked last = { 0 }, now = { 0 };
 	char text[LOAM_REPO_TEXT_BYTES];
 	loam_repo_text(repo, text);
 	check->stats.repositories++;
 	uint64_t files = check->stats.files;
 	for (int turn = 0; turn < LOOKS; turn++) {
-		bool gone = false, last = turn == LOOKS - 1;
 		check->stats.files = files;
-		int rc = look(check, repo, text, &gone, err);
+		int rc = look(check, repo, text, &now, err);
 		if (rc < 0) {
 			drop_lines(check, false, text);
 			return loam_context(err, "%s", text);
 		}
-		bool clean = check->lines.count == 0;
-		if (gone || (clean && rc == 1) || last || (turn > 0 && rc == 1)) {
-			drop_lines(check, !gone && rc == 1, text);
+		if (is_decided(check, &last, &now, turn)) {
+			bool same = last.still && strcmp(last.commit, now.commit) == 0;
+			drop_lines(check, !now.gone && now.still && same, text);
 			return 0;
 		}
 		drop_lines(check, false, text);
+		last = now;
 		loam_clock_sleep_ms(AGAIN_MS);
 	}
 	return 0;
+}
+
+/* ---- what is no gate ---------------------------------------------------------------------------
+ */
+
+/* Only the service makes entries in kinds and namespaces; another's are no repository to any door.
+ */
+static int check_owned(struct check *check, uint64_t ino, const char *path, unsigned depth,
+		       struct loam_err *err)
+{
+	struct loam_dir *dir = NULL;
+	int rc = loam_meta_opendir(check->tree->volume->meta, ino, true, &dir, err);
+	if (rc == -LOAM_E_NOT_FOUND) { /* gone in this moment */
+		loam_err_clear(err);
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < loam_dir_count(dir); i++) {
+		const struct loam_dir_entry *entry = loam_dir_at(dir, i);
+		if (!entry->has_attr)
+			continue;
+		loam_auto_free char *below =
+			loam_xasprintf("%s/%.*s", path, entry->name.bytes, entry->name.data);
+		if (entry->attr.type != LOAM_TYPE_DIR)
+			loam_fsck_found(check->sink, "M07", "%s is no directory", below);
+		else if (entry->attr.uid != LOAM_SERVICE_ID)
+			loam_fsck_found(check->sink, "M07", "%s belongs to %u, not to the service",
+					below, entry->attr.uid);
+		else if (depth == 0)
+			rc = check_owned(check, entry->dentry.ino, below, depth + 1, err);
+	}
+	loam_dir_close(dir);
+	return rc;
+}
+
+static int check_places(struct check *check, struct loam_err *err)
+{
+	int rc = 0;
+	for (int kind = 0; rc == 0 && kind <= LOAM_KIND_CODE; kind++) {
+		char path[LOAM_PATH_BYTES_MAX];
+		uint64_t ino;
+		struct loam_attr attr;
+		snprintf(path, sizeof(path), "%s/%s", check->tree->root,
+			 loam_kind_name((enum loam_kind)kind));
+		rc = loam_files_lookup(check->tree->volume, path, &ino, &attr, err);
+		if (rc == 0 && attr.uid != LOAM_SERVICE_ID)
+			loam_fsck_found(check->sink, "M07", "%s belongs to %u, not to the service",
+					path, attr.uid);
+		if (rc == 0)
+			rc = check_owned(check, ino, path, 0, err);
+	}
+	return rc;
 }
 
 int loam_fsck_tree(const struct loam_tree *tree, const struct loam_fsck_tree_options *options,
@@ -292,11 +383,15 @@ int loam_fsck_tree(const struct loam_tree *tree, const struct loam_fsck_tree_opt
 		   struct loam_err *err)
 {
 	loam_auto_free struct check *check = loam_xnew(struct check);
-	*check = (struct check){ .tree = tree, .options = options, .sink = sink };
+	*check = (struct check){
+		.tree = tree, .options = options, .sink = sink, .patience_ms = PATIENCE_MS
+	};
 	check->keeper =
 		(struct loam_fsck_sink){ .found = keep, .progress = pass_progress, .arg = check };
 	git_libgit2_init();
-	int rc = loam_repos_each(tree, check_repo, check, err);
+	int rc = check_places(check, err);
+	if (rc == 0)
+		rc = loam_repos_each(tree, check_repo, check, err);
 	git_libgit2_shutdown();
 	if (rc == 0)
 		*out_stats = check->stats;

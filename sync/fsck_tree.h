@@ -4,7 +4,8 @@
  * byte), M05, M07, and with deep G01 (git fsck --connectivity-only). Nothing is changed.
  *
  * A repository that does not fit is looked at again a second later, and reported only if it still
- * does not and shows the same commit; so a push or publish in between is no finding.
+ * does not and shows the same commit as before; one whose branch is ahead is waited for, 30 s in
+ * all. So a push or publish on its way is no finding.
  */
 #ifndef LOAM_SYNC_FSCK_TREE_H
 #define LOAM_SYNC_FSCK_TREE_H
