@@ -9,7 +9,8 @@
 
 struct loam_publisher;
 
-/* lfs: whose pool is swept hourly, or NULL. git_root: the directory of bare repositories (KIND/NS/NAME.git). */
+/* lfs: whose pool is swept hourly, or NULL. git_root: the directory of bare repositories
+ * (KIND/NS/NAME.git). */
 int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *config,
 			struct loam_lfs *lfs, const char *git_root,
 			struct loam_publisher **out_publisher, struct loam_err *err);

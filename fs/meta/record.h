@@ -37,7 +37,7 @@
  * Packed pairs: u32 name bytes, name, u32 value bytes, value, and so on, big-endian, sorted by
  * name.
  *
- * Threads: every call from any thread. Calls block, at most LOAM_META_DEADLINE_MS, then UNAVAILABLE.
+ * Threads: every call from any thread. Calls block at most LOAM_META_DEADLINE_MS.
  * Errors:  UNAVAILABLE (no reply in time; commit then knows the truth, see below), NO_SPACE (the
  *          store is full), READ_ONLY, CORRUPT (a value of the wrong type), IO.
  */

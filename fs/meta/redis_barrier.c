@@ -2,8 +2,8 @@
  * The durability barrier (design.md §2.5; steps 3, 4 and 8 of a push): when it returns 0, every
  * commit answered before the call survives a power cut.
  *
- *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO says
- *                           that no fsync is pending (until then Redis may hold writes back in
+ *   AOF of a local server   reached by a unix socket, its folder readable by us: wait until INFO
+ *                           says that no fsync is pending (until then Redis may hold writes back in
  *                           memory; the reply to INFO is sent after they were written), then
  *                           fdatasync the files ourselves. Files are looked up after INFO.
  *   appendfsync always      elsewhere: an answered commit is durable already
