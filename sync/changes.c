@@ -18,6 +18,7 @@
 struct finder {
 	git_repository *git;
 	struct loam_changes *out;
+	struct loam_buf *notes;
 	size_t limit;
 };
 
@@ -116,6 +117,14 @@ static size_t add_dir(struct loam_changes *changes, size_t parent, const char *n
 	return changes->dir_count++;
 }
 
+char *loam_changes_path(const struct loam_changes *changes, size_t index)
+{
+	if (index == 0)
+		return loam_xstrdup("");
+	loam_auto_free char *above = loam_changes_path(changes, changes->dirs[index].parent);
+	return loam_xasprintf("%s%s/", above, changes->dirs[index].name);
+}
+
 void loam_changes_release(struct loam_changes *changes)
 {
 	for (size_t i = 0; i < changes->dir_count; i++)
@@ -199,15 +208,18 @@ static int diff_subtrees(struct finder *finder, size_t dir, const git_tree_entry
 static int diff_entry(struct finder *finder, size_t dir, const git_tree_entry *old_entry,
 		      const git_tree_entry *new_entry, unsigned depth, struct loam_err *err)
 {
-	if (old_entry && !loam_entry_is_shown(old_entry, "", NULL))
-		old_entry = NULL;
-	if (new_entry && !loam_entry_is_shown(new_entry, "", NULL))
-		new_entry = NULL;
-	if (!old_entry && !new_entry)
-		return 0;
 	if (old_entry && new_entry &&
 	    git_tree_entry_filemode(old_entry) == git_tree_entry_filemode(new_entry) &&
 	    git_oid_equal(git_tree_entry_id(old_entry), git_tree_entry_id(new_entry)))
+		return 0;
+	if (old_entry && !loam_entry_is_shown(old_entry, "", NULL))
+		old_entry = NULL;
+	if (new_entry && !loam_entry_is_shown(new_entry, "", NULL)) {
+		loam_auto_free char *path = loam_changes_path(finder->out, dir);
+		loam_entry_is_shown(new_entry, path, finder->notes);
+		new_entry = NULL;
+	}
+	if (!old_entry && !new_entry)
 		return 0;
 	if (is_tree(old_entry) && is_tree(new_entry))
 		return diff_subtrees(finder, dir, old_entry, new_entry, depth, err);
@@ -259,10 +271,11 @@ static int diff_trees(struct finder *finder, size_t dir, const git_tree *old_tre
 }
 
 int loam_changes_find(git_repository *git, const git_tree *old_tree, const git_tree *new_tree,
-		      size_t limit, struct loam_changes *out, struct loam_err *err)
+		      size_t limit, struct loam_buf *notes, struct loam_changes *out,
+		      struct loam_err *err)
 {
 	*out = (struct loam_changes){ 0 };
-	struct finder finder = { .git = git, .out = out, .limit = limit };
+	struct finder finder = { .git = git, .out = out, .notes = notes, .limit = limit };
 	add_dir(out, 0, "");
 	int rc = diff_trees(&finder, 0, old_tree, new_tree, 0, err);
 	if (rc < 0)

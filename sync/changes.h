@@ -38,9 +38,13 @@ struct loam_changes {
 	int64_t removed_files, removed_bytes; /* what the old entries held */
 };
 
-/* Either tree may be NULL: empty. Stops at limit changes (out->change_count > limit then). */
+/* Either tree may be NULL: empty. Stops at limit changes (out->change_count > limit then). notes:
+ * gets a line for each changed name that is left out; may be NULL. */
 int loam_changes_find(git_repository *git, const git_tree *old_tree, const git_tree *new_tree,
-		      size_t limit, struct loam_changes *out, struct loam_err *err);
+		      size_t limit, struct loam_buf *notes, struct loam_changes *out,
+		      struct loam_err *err);
+/* "a/b/" of dirs[index], "" for the gate; free(). */
+char *loam_changes_path(const struct loam_changes *changes, size_t index);
 void loam_changes_release(struct loam_changes *changes);
 
 /* May this entry stand on the mount? If not, a line for the pusher goes to notes (may be NULL).

@@ -180,8 +180,8 @@ static int compare(struct job *job, struct loam_err *err)
 		    tree_of(job->git, &old_commit, &job->old_tree, &gone) < 0)
 			return 0;
 	}
-	rc = loam_changes_find(job->git, job->old_tree, job->new_tree, SWAP_OVER, &job->changes,
-			       err);
+	rc = loam_changes_find(job->git, job->old_tree, job->new_tree, SWAP_OVER, &job->out->notes,
+			       &job->changes, err);
 	/* Objects of the old tree may be gone, after a forced push and git gc; those of the new one
 	 * are asked for again when the whole is built. */
 	if (job->old_tree && (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_CORRUPT)) {
@@ -198,15 +198,6 @@ static int compare(struct job *job, struct loam_err *err)
 /* ---- 3: building
  * --------------------------------------------------------------------------------- */
 
-/* "a/b/" of a changed directory; free(). */
-static char *dir_path(const struct loam_changes *changes, size_t index)
-{
-	if (index == 0)
-		return loam_xstrdup("");
-	loam_auto_free char *above = dir_path(changes, changes->dirs[index].parent);
-	return loam_xasprintf("%s%s/", above, changes->dirs[index].name);
-}
-
 static int build_entries(struct job *job, struct loam_err *err)
 {
 	const struct loam_changes *changes = &job->changes;
@@ -216,7 +207,7 @@ static int build_entries(struct job *job, struct loam_err *err)
 		uint64_t dir = changes->dirs[change->dir].ino;
 		if (change->kind == LOAM_CHANGE_REMOVE)
 			continue;
-		loam_auto_free char *path = dir_path(changes, change->dir);
+		loam_auto_free char *path = loam_changes_path(changes, change->dir);
 		if (change->kind == LOAM_CHANGE_TREE)
 			rc = loam_builder_add_tree(job->builder, i, dir, path, change->name,
 						   &change->oid, err);
@@ -273,6 +264,7 @@ static int swap_gate(struct job *job, struct loam_gate_next *next, struct loam_e
 {
 	const git_oid *tree = job->new_tree ? git_tree_id(job->new_tree) : NULL;
 	loam_changes_release(&job->changes);
+	loam_buf_clear(&job->out->notes); /* the builder says all of it again */
 	int rc = loam_builder_add_gate(job->builder, 0, &job->gate.attr, tree, &next->new_gate,
 				       &next->new_gate_nlink, err);
 	if (rc == 0)
