@@ -255,6 +255,8 @@ static int report(struct conversation *talk, const struct loam_repo *repo,
 		rc = send_line(talk, line, err);
 		rest += length + (rest[length] == '\n');
 	}
+	if (rc == 0 && *rest)
+		rc = send_line(talk, "and more of the same", err);
 	human_bytes(published->bytes, bytes);
 	if (published->commit[0] == '\0')
 		snprintf(line, sizeof(line), "%s is empty on the mount: its branch is gone", text);
