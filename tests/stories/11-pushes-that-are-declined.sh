@@ -45,12 +45,16 @@ def put(kind, data):
     return oid
 
 
+def as_bytes(name):
+    return name if isinstance(name, bytes) else name.encode()
+
+
 def tree(entries):
     out = b""
     if "--sorted" in sys.argv:
-        entries = sorted(entries, key=lambda e: e[1].encode() + (b"/" if e[0] == "40000" else b""))
+        entries = sorted(entries, key=lambda e: as_bytes(e[1]) + (b"/" if e[0] == "40000" else b""))
     for mode, name, content in entries:
-        name = name if isinstance(name, bytes) else name.encode()
+        name = as_bytes(name)
         if isinstance(content, list):
             oid = tree(content)
         elif isinstance(content, dict) and "nested" in content:
@@ -241,7 +245,7 @@ step "odd, but taken: escaping links, submodules, names that differ only in case
 cat >"$DIR/odd" <<PY
 [('100644', 'NFC-\u00e9', '1'), ('100644', 'NFC-e\u0301', '2'),
  ('100644', 'README', 'upper'), ('100644', 'Readme', 'mixed'),
- ('120000', 'abs', '/etc/passwd'),
+ ('120000', 'abs', '/etc/passwd'), ('120000', b'caf\\xe9', '/latin/1'), ('120000', 'two\\nlines', '/x'),
  ('40000', 'dir', [('120000', 'in', '../README'), ('120000', 'out', '../../../..'),
                    ('120000', 'git', '../.git/config'), ('120000', 'p', '../README')]),
  ('120000', 'inside', 'dir/in'), ('120000', 'trick', 'dir/p/../..'),
@@ -269,6 +273,9 @@ grep -q '^remote: loam: left out: sub (a submodule' "$DIR/push.out" || fail "no 
 [ "$(find "$tree" -size 4c -type f | wc -l)" -ge 1 ] || fail "a name of 255 bytes"
 [ -f "$tree/zpointer" ] || [ -L "$tree/zpointer" ] || fail "a link whose target is pointer text"
 
+[ "$(cat "$tree"/caf?)" = /latin/1 ] || fail "a name that is not UTF-8"
+grep -q '^remote: loam: caf? is a link' "$DIR/push.out" && grep -q '^remote: loam: two?lines is a link' "$DIR/push.out" ||
+	fail "notes about odd names: $(cat "$DIR/push.out")"
 [ ! -e "$tree/sub" ] || fail "a submodule is shown"
 
 step "thousands of links that lead out: notes are advice, the tree is published all the same"
