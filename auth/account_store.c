@@ -42,6 +42,8 @@ struct loam_account_store {
 	uint64_t read_at_ms;   /* when the newest snapshot was read */
 	unsigned changes;      /* by this process */
 	uint64_t inos[FILE_COUNT];
+	uint64_t failed_at_ms;	 /* the last refresh without an answer; under read_lock, like its */
+	struct loam_err failure; /* reason */
 };
 
 static int64_t today(void)
@@ -209,10 +211,9 @@ static unsigned change_count(struct loam_account_store *store)
 }
 
 /* Reads the files again when one of them is another inode than before: every change makes a new
- * one. */
-static int refresh(struct loam_account_store *store, bool fresh, struct loam_err *err)
+ * one. read_lock is held. */
+static int read_again(struct loam_account_store *store, bool fresh, struct loam_err *err)
 {
-	loam_guard(&store->read_lock);
 	uint64_t inos[FILE_COUNT];
 	uint64_t now = loam_clock_ms();
 	unsigned changes = change_count(store);
@@ -235,6 +236,22 @@ static int refresh(struct loam_account_store *store, bool fresh, struct loam_err
 	note_look(store, now, changes);
 	drop_unused(store);
 	return 0;
+}
+
+/* Whoever has waited for a refresh that got no answer shares its failure: asking in its turn, the
+ * last of many would be answered after many deadlines. */
+static int refresh(struct loam_account_store *store, bool fresh, struct loam_err *err)
+{
+	uint64_t asked_ms = loam_clock_ms();
+	loam_guard(&store->read_lock);
+	if (store->failed_at_ms >= asked_ms)
+		return loam_fail(err, store->failure.code, "%s", store->failure.text);
+	int rc = read_again(store, fresh, err);
+	if (rc == -LOAM_E_UNAVAILABLE) {
+		store->failed_at_ms = loam_clock_ms();
+		store->failure = *err;
+	}
+	return rc;
 }
 
 static const struct loam_accounts *hold_newest(struct loam_account_store *store)

@@ -139,6 +139,25 @@ int loam_git_dir_set_aside(const char *git_root, const struct loam_repo *repo, s
 	return access(path, F_OK) == 0 ? set_aside(path, err) : 0;
 }
 
+/* An empty repository in the place of one that is lost, or on a disk that is not mounted, or of a
+ * second server that should share the folder, would empty the tree on every node. */
+static int shows_nothing(const struct loam_tree *tree, uint64_t gate_ino, const char *path,
+			 struct loam_err *err)
+{
+	loam_auto_buf struct loam_buf commit = LOAM_BUF(GIT_OID_HEXSZ);
+	int rc = loam_meta_getxattr(tree->volume->meta, gate_ino, LOAM_XATTR_COMMIT, &commit, err);
+	if (rc == -LOAM_E_NO_DATA) {
+		loam_err_clear(err);
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	return loam_fail(err, LOAM_E_IO,
+			 "%s is missing, and the mount shows its commit %.12s: bring the directory "
+			 "of repositories back (server.repos; servers of one volume share it)",
+			 path, loam_buf_text(&commit));
+}
+
 static int ensure_default(const struct loam_tree *tree, const char *git_root,
 			  const struct loam_repo *repo, uint64_t gate_ino, char *out_path,
 			  struct loam_err *err)
@@ -156,7 +175,8 @@ static int ensure_default(const struct loam_tree *tree, const char *git_root,
 		if (rc < 0)
 			return rc;
 	}
-	return make_repository(out_path, id, err);
+	rc = shows_nothing(tree, gate_ino, out_path, err);
+	return rc < 0 ? rc : make_repository(out_path, id, err);
 }
 
 int loam_git_dir_ensure(const struct loam_tree *tree, const char *git_root,
