@@ -118,6 +118,17 @@ static int find_dir(const struct loam_tree *tree, uint64_t parent, const char *n
 	return rc < 0 ? rc : 1;
 }
 
+int loam_gate_is(const struct loam_tree *tree, uint64_t ino, const struct loam_attr *attr,
+		 struct loam_err *err)
+{
+	if (attr->type != LOAM_TYPE_DIR)
+		return 0;
+	if (attr->uid == LOAM_SERVICE_ID)
+		return 1;
+	loam_auto_buf struct loam_buf id = LOAM_BUF(XATTR_BYTES_MAX);
+	return read_xattr(tree, ino, LOAM_XATTR_ID, &id, err);
+}
+
 int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 		   struct loam_gate *out_gate, struct loam_err *err)
 {
@@ -136,8 +147,9 @@ int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 	rc = find_dir(tree, ns_ino, repo->name, &gate.ino, &gate.attr, err);
 	if (rc <= 0)
 		return rc;
-	if (gate.attr.type != LOAM_TYPE_DIR || gate.attr.uid != LOAM_SERVICE_ID)
-		return 0; /* not made by the service: no repository */
+	rc = loam_gate_is(tree, gate.ino, &gate.attr, err);
+	if (rc <= 0)
+		return rc;
 	rc = read_gate(tree, ns_ino, &gate, err);
 	if (rc < 0) {
 		loam_gate_release(&gate);

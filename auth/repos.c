@@ -253,8 +253,9 @@ static int each_in_namespace(const struct loam_tree *tree, struct loam_repo *rep
 		if (rc == -LOAM_E_NOT_FOUND) { /* deleted in this moment */
 			loam_err_clear(err);
 			rc = 0;
-		} else if (rc == 0 && attr.uid == LOAM_SERVICE_ID) {
-			rc = seen(arg, repo, ino, err);
+		} else if (rc == 0) {
+			rc = loam_gate_is(tree, ino, &attr, err);
+			rc = rc == 1 ? seen(arg, repo, ino, err) : rc;
 		}
 	}
 	free_names(names, count);

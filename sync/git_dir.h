@@ -12,8 +12,6 @@
 
 #include <git2.h>
 
-#define LOAM_XATTR_ID "trusted.loam.id"
-
 /* Finds or makes it below git_root, or takes the one that trusted.loam.git names. out_path:
  * LOAM_PATH_BYTES_MAX. Threads: callers hold the repository's publish lock or tolerate a race:
  * making is atomic (rename). */
