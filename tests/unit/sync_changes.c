@@ -189,7 +189,7 @@ static void a_pointer_counts_as_its_object_but_not_behind_a_link(void **state)
 static void changes_stop_at_the_limit(void **state)
 {
 	struct loam_git_file files[51];
-	char names[50][8];
+	char names[50][16];
 	for (int i = 0; i < 50; i++) {
 		snprintf(names[i], sizeof(names[i]), "f%02d", i);
 		files[i] = (struct loam_git_file){ names[i], FILE_, "x" };
