@@ -198,7 +198,7 @@ void loam_test_web_start(struct loam_http_options options)
 
 int loam_test_web_setup(void **state)
 {
-	loam_test_web_start((struct loam_http_options){ .head_ms = 600, .idle_ms = 900 });
+	loam_test_web_start((struct loam_http_options){ .head_ms = 600, .idle_ms = 2000 });
 	return 0;
 }
 

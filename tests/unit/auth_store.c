@@ -194,7 +194,7 @@ static void who_reads_while_others_write_never_misses_an_account(void **state)
 	pthread_t thread;
 	stop = false;
 	assert_int_equal(pthread_create(&thread, NULL, set_passwords, world), 0);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 2000; i++) {
 		struct loam_account alice = find(other, "alice");
 		assert_int_equal(alice.uid, LOAM_FIRST_UID);
 		assert_false(alice.disabled);

@@ -258,7 +258,7 @@ static void http_11_slow_heads_and_bodies_end_in_408(void **state)
 		"PUT /sink/a HTTP/1.1\r\n" HOST CLOSE "Content-Length: 4\r\n\r\n";
 	loam_test_say(kept, head, strlen(head));
 	for (int i = 0; i < 4; i++) {
-		loam_clock_sleep_ms(400);
+		loam_clock_sleep_ms(600);
 		loam_test_say(kept, "x", 1);
 	}
 	assert_true(loam_test_hear(kept, NULL));
