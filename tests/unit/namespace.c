@@ -548,7 +548,7 @@ static void usage_is_exact_after_anything(void **state)
 	print_message("seed %u\n", seed);
 	uint64_t dirs[4] = { 1 }, open = 0;
 	for (int i = 1; i < 4; i++) {
-		char text[8];
+		char text[16];
 		snprintf(text, sizeof(text), "dir%d", i);
 		dirs[i] = loam_test_make(clients[0], ROOT, dirs[i - 1], text, LOAM_TYPE_DIR, 0777);
 	}
