@@ -40,6 +40,7 @@ struct persistence {
 	bool write_failed;  /* the last write of the AOF, says Redis */
 	bool first_rewrite; /* the file has no base yet, see above */
 	uint64_t file_bytes;
+	char run_id[LOAM_REDIS_RUN_ID_BYTES];
 	char policy[16]; /* everysec, always, no; "" not told */
 	char folder[LOAM_PATH_BYTES_MAX];
 	char file[256]; /* Redis 6: the one file; "" for a folder of files */
@@ -101,6 +102,8 @@ static int look(struct loam_redis *redis, struct persistence *out, struct loam_e
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(names) && rc == 0; i++)
 		rc = loam_resp_batch_words(&batch, err, "CONFIG", "GET", names[i], NULL);
 	if (rc == 0)
+		rc = loam_resp_batch_words(&batch, err, "INFO", "server", NULL);
+	if (rc == 0)
 		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
 					 &replies, err);
 	if (rc < 0)
@@ -109,6 +112,8 @@ static int look(struct loam_redis *redis, struct persistence *out, struct loam_e
 	if (replies.items[0]->type == LOAM_RESP_ERROR)
 		return loam_redis_fail(replies.items[0], err, "INFO persistence");
 	take_info(out, loam_resp_text(replies.items[0]));
+	loam_redis_info_get(loam_resp_text(replies.items[5]), "run_id", out->run_id,
+			    sizeof(out->run_id));
 	snprintf(out->policy, sizeof(out->policy), "%s", config_value(replies.items[4]));
 	if (!out->enabled)
 		return 0;
@@ -240,6 +245,9 @@ static int run(struct loam_redis *redis, struct loam_err *err)
 						 : "redis' fsync does not end");
 		loam_clock_sleep_ms(PENDING_PAUSE_MS);
 	}
+	int kept = loam_redis_restart_kept(redis, now.run_id, err);
+	if (kept < 0)
+		return kept;
 	switch (now.way) {
 	case WAY_FILES:
 		return sync_files(&now, err);

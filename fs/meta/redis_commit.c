@@ -88,6 +88,11 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 	if (rc < 0)
 		return err->code == LOAM_E_UNAVAILABLE ? LOAM_REDIS_AGAIN : rc;
 
+	rc = loam_redis_restart_check(redis, conn, conn->run_id, err);
+	if (rc < 0) {
+		loam_redis_pool_give(redis->pool, conn);
+		return err->code == LOAM_E_UNAVAILABLE ? LOAM_REDIS_AGAIN : rc;
+	}
 	name_attempt(redis, commit, conn);
 	forget_differences(commit);
 	rc = goes_by_script(redis, commit) ? loam_redis_script_commit(redis, conn, commit, err)
@@ -101,6 +106,8 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 			rc = LOAM_REDIS_AGAIN;
 		}
 	}
+	if (rc == 1)
+		loam_redis_restart_note(redis, conn, commit);
 	loam_redis_pool_give(redis->pool, conn);
 	return rc;
 }

@@ -30,6 +30,14 @@ struct loam_redis_barrier {
 	struct loam_err err; /* of the last run */
 };
 
+/* The last commit that was answered over a slot's connection; number 0: none, or known to be kept.
+ */
+struct loam_redis_answered {
+	uint64_t number;
+	char field[LOAM_REDIS_IDENTITY_BYTES + 16];
+	char run_id[LOAM_REDIS_RUN_ID_BYTES];
+};
+
 struct loam_redis {
 	struct loam_engine base; /* first member */
 	struct loam_redis_url url;
@@ -41,9 +49,11 @@ struct loam_redis {
 	char commit_sha[41], lookup_sha[41];
 	_Atomic uint64_t last_number; /* of markers */
 	uint64_t first_number;
-	uint64_t deadline_ms;				/* LOAM_META_DEADLINE_MS, less in tests */
-	uint64_t reply_ms;				/* LOAM_REDIS_REPLY_MS, less in tests */
-	pthread_mutex_t lock;				/* guards the identities */
+	uint64_t deadline_ms; /* LOAM_META_DEADLINE_MS, less in tests */
+	uint64_t reply_ms;    /* LOAM_REDIS_REPLY_MS, less in tests */
+	pthread_mutex_t lock; /* guards the identities, answered, lost_until_ms */
+	struct loam_redis_answered answered[LOAM_REDIS_CONNECTIONS];
+	uint64_t lost_until_ms;				/* barriers fail until then */
 	char identity[LOAM_REDIS_IDENTITY_BYTES];	/* "7", or "p<random>" without a session */
 	char first_identity[LOAM_REDIS_IDENTITY_BYTES]; /* of the time before set_session */
 	struct loam_redis_fair fair;
@@ -91,6 +101,16 @@ int loam_redis_lost_resolve(struct loam_redis *redis, struct loam_redis_conn *co
 			    struct loam_redis_commit *commit, struct loam_err *err);
 /* Removes the markers of this process. */
 void loam_redis_lost_forget(struct loam_redis *redis);
+
+/* Notes that commit, over conn, was applied and answered. */
+void loam_redis_restart_note(struct loam_redis *redis, const struct loam_redis_conn *conn,
+			     const struct loam_redis_commit *commit);
+/* Whether what earlier runs of Redis have answered is there in this run; asks over conn, or NULL:
+ * over any. What is missing makes barriers fail. */
+int loam_redis_restart_check(struct loam_redis *redis, struct loam_redis_conn *conn,
+			     const char *run_id, struct loam_err *err);
+/* For a barrier: the same, and UNAVAILABLE when something is missing. */
+int loam_redis_restart_kept(struct loam_redis *redis, const char *run_id, struct loam_err *err);
 
 /* Loads both scripts. 1, 0 when this server refuses scripts, -code. */
 int loam_redis_script_probe(struct loam_redis *redis, struct loam_err *err);

@@ -524,6 +524,39 @@ static void a_barrier_is_shared_by_all_who_wait(void **state)
 	engine->ops->free(engine);
 }
 
+/* The barrier once Redis answers again. */
+static int barrier_after_restart(struct loam_engine *engine, struct loam_err *err)
+{
+	loam_redis_server_restart(&server, true);
+	loam_clock_sleep_ms(100);
+	return engine->ops->barrier(engine, err);
+}
+
+/* As a server killed while it held back its file would: answered, and gone after the restart. */
+static void a_barrier_fails_when_redis_comes_back_without_what_it_answered(void **state)
+{
+	struct loam_engine *engine = open_at(server.socket);
+	struct loam_redis *redis = loam_redis_of(engine);
+	struct loam_err err = { 0 };
+	redis->deadline_ms = 1500;
+	put(engine, rec(LOAM_REC_ATTR, 9), "attr");
+	assert_int_equal(barrier_after_restart(engine, &err), 0);
+
+	put(engine, rec(LOAM_REC_ATTR, 9), "newer");
+	for (size_t i = 0; i < LOAM_REDIS_CONNECTIONS; i++)
+		if (redis->answered[i].number != 0)
+			loam_redis_server_tell(&server, "1", "HDEL", "loam:txn",
+					       redis->answered[i].field, NULL);
+	assert_int_equal(barrier_after_restart(engine, &err), -LOAM_E_UNAVAILABLE);
+	loam_err_clear(&err);
+	put(engine, rec(LOAM_REC_ATTR, 9), "newest"); /* who waits for the old run still hears it */
+	assert_int_equal(engine->ops->barrier(engine, &err), -LOAM_E_UNAVAILABLE);
+	loam_err_clear(&err);
+	loam_clock_sleep_ms(1600);
+	assert_int_equal(engine->ops->barrier(engine, &err), 0);
+	engine->ops->free(engine);
+}
+
 static void a_server_without_append_only_file_promises_nothing(void **state)
 {
 	struct loam_engine *engine = open_at(server.socket);
@@ -576,6 +609,7 @@ int main(void)
 		engine_test(malformed_keys_are_skipped_and_counted),
 		engine_test(markers_go_with_the_engine_or_the_session),
 		engine_test(a_barrier_is_shared_by_all_who_wait),
+		engine_test(a_barrier_fails_when_redis_comes_back_without_what_it_answered),
 		engine_test(a_server_without_append_only_file_promises_nothing),
 		cmocka_unit_test(a_busy_directory_is_left_alone_for_three_of_twenty_ms),
 	};
