@@ -18,8 +18,8 @@
 #define LOAM_XATTR_ID	     "trusted.loam.id"	   /* random; its bare repository names the same */
 #define LOAM_XATTR_OID	     "user.loam.oid"	   /* on pool files and their clones */
 
-/* Is this entry of a namespace a gate? The service owns it, or it carries trusted.loam.id: then root
- * has given it to somebody, and the next reconcile takes it back. 1, 0 or -code. */
+/* Is this entry of a namespace a gate? The service owns it, or it carries trusted.loam.id: then
+ * root has given it to somebody, and the next reconcile takes it back. 1, 0 or -code. */
 int loam_gate_is(const struct loam_tree *tree, uint64_t ino, const struct loam_attr *attr,
 		 struct loam_err *err);
 
