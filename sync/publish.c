@@ -277,6 +277,22 @@ static int swap_gate(struct job *job, struct loam_gate_next *next, struct loam_e
 	return loam_swap_gate(job->publisher->tree->volume->meta, &job->gate, next, err);
 }
 
+/* On a store that the operator accepts as forgetful (meta.durability = weak) the pusher is told. */
+static int settle(struct job *job, struct loam_err *err)
+{
+	struct loam_meta *meta = job->publisher->tree->volume->meta;
+	int rc = loam_meta_forgets(meta, err);
+	if (rc <= 0)
+		return rc;
+	rc = loam_meta_barrier(meta, err); /* an error unless the operator accepts it */
+	if (rc < 0)
+		return rc;
+	return loam_buf_add_text(&job->out->notes,
+				 "a crash of this server's Redis may undo its last second "
+				 "(meta.durability = weak)\n",
+				 err);
+}
+
 static void fill_result(struct job *job, const struct loam_gate_next *next)
 {
 	struct loam_published *out = job->out;
@@ -310,7 +326,7 @@ static int publish_once(struct job *job, const char *first, struct loam_err *err
 	if (rc == 0)
 		rc = loam_failpoint("publish.committed", err);
 	if (rc == 0)
-		rc = loam_meta_barrier(job->publisher->tree->volume->meta, err);
+		rc = settle(job, err);
 	if (rc == 0)
 		rc = loam_failpoint("publish.done", err);
 	if (rc == 0)

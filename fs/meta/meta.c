@@ -135,6 +135,15 @@ int loam_meta_barrier(struct loam_meta *meta, struct loam_err *err)
 	return rc;
 }
 
+int loam_meta_forgets(struct loam_meta *meta, struct loam_err *err)
+{
+	int rc = meta->engine->ops->barrier(meta->engine, err);
+	if (rc != -LOAM_E_UNSUPPORTED)
+		return rc;
+	loam_err_clear(err);
+	return 1;
+}
+
 int loam_meta_ping(struct loam_meta *meta, struct loam_err *err)
 {
 	int64_t seconds = 0;
