@@ -75,6 +75,14 @@ bool loam_repo_segment_is_valid(const char *text)
 	return !strstr(text, "..") && !strstr(text, "--");
 }
 
+static bool namespace_is_reserved(const char *ns)
+{
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(reserved_namespaces); i++)
+		if (strcasecmp(ns, reserved_namespaces[i]) == 0)
+			return true;
+	return false;
+}
+
 bool loam_user_name_is_valid(const char *text)
 {
 	size_t bytes = strlen(text);
@@ -90,15 +98,7 @@ bool loam_user_name_is_valid(const char *text)
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(reserved_users); i++)
 		if (strcmp(text, reserved_users[i]) == 0)
 			return false;
-	return true;
-}
-
-static bool namespace_is_reserved(const char *ns)
-{
-	for (size_t i = 0; i < LOAM_ARRAY_COUNT(reserved_namespaces); i++)
-		if (strcasecmp(ns, reserved_namespaces[i]) == 0)
-			return true;
-	return false;
+	return !namespace_is_reserved(text); /* a user has the namespace of his name */
 }
 
 /* Copies one segment up to the next slash; *text moves behind it. */

@@ -55,19 +55,22 @@ static void print_usage(FILE *out)
 
 int loam_cmd_misused(const char *fmt, ...)
 {
+	char text[LOAM_ERR_TEXT_MAX];
 	va_list args;
 	va_start(args, fmt);
-	fprintf(stderr, "loam%s%s: ", current ? " " : "", current ? current->name : "");
-	vfprintf(stderr, fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	for (char *at = text; *at; at++) /* what was typed is shown, not obeyed */
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	fprintf(stderr, "loam%s%s: %s\n", current ? " " : "", current ? current->name : "", text);
 	print_usage(stderr);
 	return EXIT_MISUSED;
 }
 
 static int finish_stdout(void)
 {
-	if (fflush(stdout) == 0)
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
 	fprintf(stderr, "loam: write: %m\n");
 	return EXIT_FAILED;
@@ -277,7 +280,9 @@ static int run(int argc, char **argv)
 		return loam_cmd_misused("an argument is missing");
 	if ((size_t)count > current->args_max)
 		return loam_cmd_misused("one argument too many: '%s'", args[current->args_max]);
-	return current->run(opts, count, args);
+	status = current->run(opts, count, args);
+	int written = finish_stdout(); /* a result that nobody got is a failure */
+	return status ? status : written;
 }
 
 int loam_cmd_main(const struct loam_cmd *const *table, int argc, char **argv)

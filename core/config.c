@@ -241,6 +241,8 @@ int loam_config_meta(const struct loam_config *config, const char *argument, con
 		     struct loam_err *err)
 {
 	const char *url = argument;
+	if (url && !*url) /* "$META" of a script that forgot to set it: not some other volume */
+		return loam_fail(err, LOAM_E_INVALID, "META is empty");
 	if (!url)
 		url = getenv("LOAM_META");
 	if ((!url || !*url) && config)

@@ -28,12 +28,21 @@ static enum loam_code code_of(int code)
 	return (enum loam_code)positive;
 }
 
+/* Texts quote names that come from anywhere; they are shown on terminals and in logs. */
+static void make_one_line(struct loam_err *err)
+{
+	for (char *at = err->text; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+}
+
 static int set(struct loam_err *err, enum loam_code code, const char *fmt, va_list args)
 {
 	loam_assert(code > LOAM_E_OK && code < LOAM_E_COUNT);
 	loam_assert(err->code == LOAM_E_OK);
 	err->code = code;
 	vsnprintf(err->text, sizeof(err->text), fmt, args);
+	make_one_line(err);
 	return -(int)code;
 }
 
@@ -69,6 +78,7 @@ int loam_context(struct loam_err *err, const char *fmt, ...)
 	va_end(args);
 	size_t used = strlen(err->text);
 	snprintf(err->text + used, sizeof(err->text) - used, ": %s", lower);
+	make_one_line(err);
 	return -(int)err->code;
 }
 

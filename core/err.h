@@ -59,7 +59,7 @@ enum loam_code {
 
 struct loam_err {
 	enum loam_code code;
-	char text[LOAM_ERR_TEXT_MAX]; /* one line, no trailing newline, cut at the limit */
+	char text[LOAM_ERR_TEXT_MAX]; /* one line, control characters as '?', cut at the limit */
 };
 
 /* Each sets *err and returns -code. Setting an err that is already set is a bug and asserts. */

@@ -40,24 +40,43 @@ const char *loam_hook_of_program(const char *argv0)
 	return NULL;
 }
 
-/* A link of ours is replaced; anything else there is somebody's work. */
-static int link_hook(const char *dir, const char *name, const char *program, struct loam_err *err)
+static char *hook_path(const char *dir, const char *name)
 {
-	loam_auto_free char *path = loam_xasprintf("%s/hooks/%s", dir, name);
+	return loam_xasprintf("%s/hooks/%s", dir, name);
+}
+
+static bool is_our_link(const char *path)
+{
 	char target[1024];
 	ssize_t bytes = readlink(path, target, sizeof(target) - 1);
-	if (bytes >= 0) {
-		target[bytes] = '\0';
-		const char *base = strrchr(target, '/');
-		if (strcmp(base ? base + 1 : target, "loam") == 0)
-			unlink(path);
+	if (bytes < 0)
+		return false;
+	target[bytes] = '\0';
+	const char *base = strrchr(target, '/');
+	return strcmp(base ? base + 1 : target, "loam") == 0;
+}
+
+/* Before anything is changed: a link of ours is replaced; anything else there is somebody's work. */
+static int check_hooks(const char *dir, struct loam_err *err)
+{
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(hooks); i++) {
+		struct stat there;
+		loam_auto_free char *path = hook_path(dir, hooks[i]);
+		if (lstat(path, &there) == 0 && !is_our_link(path))
+			return loam_fail(
+				err, LOAM_E_EXISTS,
+				"%s is there already: call `loam hook %s` from it, or move it away",
+				path, hooks[i]);
 	}
-	if (symlink(program, path) < 0 && errno == EEXIST)
-		return loam_fail(
-			err, LOAM_E_EXISTS,
-			"%s is there already: call `loam hook %s` from it, or move it away", path,
-			name);
-	if (access(path, X_OK) < 0)
+	return 0;
+}
+
+static int link_hook(const char *dir, const char *name, const char *program, struct loam_err *err)
+{
+	loam_auto_free char *path = hook_path(dir, name);
+	if (is_our_link(path))
+		unlink(path);
+	if (symlink(program, path) < 0 || access(path, X_OK) < 0)
 		return loam_fail_errno(err, "make %s", path);
 	return 0;
 }
@@ -95,20 +114,27 @@ static int write_config(const char *dir, const char *socket, const char *repo, s
 	return rc;
 }
 
-static int mark_gate(struct loam_instance *instance, const struct loam_repo *repo, const char *dir,
-		     const char *hash, struct loam_err *err)
+static int find_gate(struct loam_instance *instance, const struct loam_repo *repo,
+		     uint64_t *out_ino, struct loam_err *err)
 {
 	struct loam_gate gate;
-	struct loam_meta *meta = instance->volume->meta;
 	int rc = loam_gate_read(&instance->tree, repo, &gate, err);
-	if (rc <= 0)
-		return rc < 0 ? rc
-			      : loam_fail(err, LOAM_E_NOT_FOUND,
-					  "no such repository: loam repo create makes it");
-	uint64_t ino = gate.ino;
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return loam_fail(err, LOAM_E_NOT_FOUND,
+				 "no such repository: loam repo create makes it");
+	*out_ino = gate.ino;
 	loam_gate_release(&gate);
-	rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_HOOK, hash, strlen(hash), 0,
-				err);
+	return 0;
+}
+
+static int mark_gate(struct loam_instance *instance, uint64_t ino, const char *dir,
+		     const char *hash, struct loam_err *err)
+{
+	struct loam_meta *meta = instance->volume->meta;
+	int rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_HOOK, hash, strlen(hash),
+				    0, err);
 	if (rc == 0)
 		rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_GIT, dir, strlen(dir),
 					0, err);
@@ -134,6 +160,11 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 	if (rc == 0)
 		rc = loam_instance_open(&(struct loam_instance_options){ .meta_url = opts->meta },
 					&instance, err);
+	uint64_t gate_ino = 0;
+	if (rc == 0)
+		rc = find_gate(instance, &repo, &gate_ino, err);
+	if (rc == 0)
+		rc = check_hooks(real, err);
 	if (rc < 0)
 		return rc;
 	loam_repo_text(&repo, text);
@@ -145,7 +176,7 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 		return rc;
 	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(hooks); i++)
 		rc = link_hook(real, hooks[i], program, err);
-	return rc < 0 ? rc : mark_gate(instance, &repo, real, hash, err);
+	return rc < 0 ? rc : mark_gate(instance, gate_ino, real, hash, err);
 }
 
 static int run_install(const void *options, int argc, char **argv)
