@@ -56,7 +56,7 @@ static bool is_our_link(const char *path)
 	return strcmp(base ? base + 1 : target, "loam") == 0;
 }
 
-/* Before anything is changed: a link of ours is replaced; anything else there is somebody's work. */
+/* Before anything is changed: a link of ours is replaced; anything else is somebody's work. */
 static int check_hooks(const char *dir, struct loam_err *err)
 {
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(hooks); i++) {
