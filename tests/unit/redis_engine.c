@@ -256,13 +256,13 @@ static void errors_that_pass_are_waited_for_and_then_named(void **state)
 	struct loam_write write = {
 		.op = LOAM_WRITE_PUT, .record = rec(LOAM_REC_ATTR, 5), .data = "x", .data_bytes = 1
 	};
-	loam_redis_of(engine)->deadline_ms = 300;
+	loam_redis_of(engine)->deadline_ms = 1500;
 	loam_redis_server_tell(&server, "OK", "REPLICAOF", "127.0.0.1", "1", NULL);
 	for (unsigned flags = 0; flags <= LOAM_COMMIT_BULK; flags += LOAM_COMMIT_BULK) {
 		uint64_t begin_ms = loam_clock_ms();
 		loam_redis_of(engine)->has_scripts = flags == 0;
 		assert_int_equal(commit(engine, &write, 1, flags, &err), -LOAM_E_READ_ONLY);
-		assert_in_range(loam_clock_ms() - begin_ms, 100, 2000);
+		assert_in_range(loam_clock_ms() - begin_ms, 100, 6000);
 		loam_err_clear(&err);
 	}
 	loam_redis_server_tell(&server, "OK", "REPLICAOF", "NO", "ONE", NULL);
@@ -293,7 +293,7 @@ static void a_stopped_server_is_waited_for_to_the_deadline(void **state)
 	loam_err_clear(&err);
 	assert_int_equal(engine->ops->read(engine, &record, 1, &value, &err), -LOAM_E_UNAVAILABLE);
 	loam_err_clear(&err);
-	assert_in_range(loam_clock_ms() - begin_ms, 300, 3000);
+	assert_in_range(loam_clock_ms() - begin_ms, 300, 8000);
 	kill(server.pid, SIGCONT);
 	redis->deadline_ms = 10000;
 	assert_int_equal(commit(engine, &write, 1, 0, &err), 1);
@@ -538,7 +538,7 @@ static void a_barrier_fails_when_redis_comes_back_without_what_it_answered(void 
 	struct loam_engine *engine = open_at(server.socket);
 	struct loam_redis *redis = loam_redis_of(engine);
 	struct loam_err err = { 0 };
-	redis->deadline_ms = 1500;
+	redis->deadline_ms = 5000;
 	put(engine, rec(LOAM_REC_ATTR, 9), "attr");
 	assert_int_equal(barrier_after_restart(engine, &err), 0);
 
@@ -552,7 +552,7 @@ static void a_barrier_fails_when_redis_comes_back_without_what_it_answered(void 
 	put(engine, rec(LOAM_REC_ATTR, 9), "newest"); /* who waits for the old run still hears it */
 	assert_int_equal(engine->ops->barrier(engine, &err), -LOAM_E_UNAVAILABLE);
 	loam_err_clear(&err);
-	loam_clock_sleep_ms(1600);
+	loam_clock_sleep_ms(5200);
 	assert_int_equal(engine->ops->barrier(engine, &err), 0);
 	engine->ops->free(engine);
 }
