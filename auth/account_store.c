@@ -82,8 +82,7 @@ void loam_account_store_close(struct loam_account_store *store)
 	free(store);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A missing file is empty and has inode 0. A symlink, directory or device in its place is an error.
  */
@@ -288,8 +287,7 @@ void loam_account_store_put(struct loam_account_store *store, const struct loam_
 	drop_unused(store);
 }
 
-/* ---- changing ---------------------------------------------------------------------------------
- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 /* Turns the old text into the new one; may refuse. */
 typedef int change_fn(void *arg, const struct loam_buf *old, struct loam_buf *out,

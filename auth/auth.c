@@ -73,8 +73,7 @@ struct loam_account_store *loam_auth_accounts(struct loam_auth *auth)
 	return auth->accounts;
 }
 
-/* ---- the question ------------------------------------------------------------------------------
- */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 static int refuse(const struct loam_principal *who, bool may_read, const char *repo_text,
 		  struct loam_err *err)
@@ -111,8 +110,7 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 	return 0;
 }
 
-/* ---- credentials -------------------------------------------------------------------------------
- */
+/* ---- credentials ----------------------------------------------------------------------------- */
 
 static int wrong(struct loam_err *err)
 {

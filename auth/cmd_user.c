@@ -36,8 +36,7 @@ static int open_instance(const struct user_opts *opts, struct loam_instance **ou
 				  err);
 }
 
-/* ---- user add ----------------------------------------------------------------------------------
- */
+/* ---- user add -------------------------------------------------------------------------------- */
 
 static void find_host_user(struct loam_new_user *user)
 {
@@ -91,8 +90,7 @@ const struct loam_cmd loam_cmd_user_add = {
 	.run = run_add,
 };
 
-/* ---- user show, user list -----------------------------------------------------------------------
- */
+/* ---- user show, user list -------------------------------------------------------------------- */
 
 static int print_json(json_t *value, struct loam_err *err)
 {
@@ -188,8 +186,7 @@ const struct loam_cmd loam_cmd_user_list = {
 	.run = run_show,
 };
 
-/* ---- user disable, enable, del ------------------------------------------------------------------
- */
+/* ---- user disable, enable, del --------------------------------------------------------------- */
 
 static int set_disabled(const struct user_opts *opts, const char *name, bool disabled)
 {
@@ -240,8 +237,7 @@ NAME_COMMAND(loam_cmd_user_enable, "user enable", "let a disabled account in aga
 NAME_COMMAND(loam_cmd_user_del, "user del",
 	     "remove an account; its home is set aside, its number is never given again", run_del);
 
-/* ---- user password ------------------------------------------------------------------------------
- */
+/* ---- user password --------------------------------------------------------------------------- */
 
 /* From a terminal without echo, asked twice, or one line of stdin. */
 static int read_line(FILE *from, char *out, size_t out_bytes, struct loam_err *err)
@@ -303,8 +299,7 @@ static int run_password(const void *options, int argc, char **argv)
 NAME_COMMAND(loam_cmd_user_password, "user password",
 	     "set a password, from the terminal or the first line of stdin", run_password);
 
-/* ---- user token ---------------------------------------------------------------------------------
- */
+/* ---- user token ------------------------------------------------------------------------------ */
 
 static int fill_token(const struct user_opts *opts, const char *user, struct loam_token *token,
 		      struct loam_err *err)

@@ -160,8 +160,7 @@ int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 	return 1;
 }
 
-/* ---- the decision ------------------------------------------------------------------------------
- */
+/* ---- the decision ---------------------------------------------------------------------------- */
 
 static bool has_scope(const struct loam_principal *who, const char *repo_text, enum loam_want want)
 {

@@ -50,8 +50,7 @@ enum loam_visibility loam_gate_visibility(const struct loam_gate *gate)
 	return (other & 05) == 05 ? LOAM_INTERNAL : LOAM_PRIVATE;
 }
 
-/* ---- making ------------------------------------------------------------------------------------
- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* The entry of dir that equals name without regard to case: 1 with its own spelling, 0. */
 static int find_any_case(struct loam_volume *volume, uint64_t dir_ino, const char *name,
@@ -199,8 +198,7 @@ int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo
 	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
 }
 
-/* ---- listing -----------------------------------------------------------------------------------
- */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 static int compare_names(const void *a, const void *b)
 {
@@ -302,8 +300,7 @@ int loam_repos_each(const struct loam_tree *tree, loam_repos_seen_fn *seen, void
 	return rc;
 }
 
-/* ---- changing rights ---------------------------------------------------------------------------
- */
+/* ---- changing rights ------------------------------------------------------------------------- */
 
 struct change {
 	uint64_t gate_ino;

@@ -213,8 +213,7 @@ void loam_tree_user_path(const struct loam_tree *tree, const char *user, char *o
 	join(out, tree->root, "/users/", user, "");
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int set_mark(struct loam_volume *volume, uint64_t ino, const char *name,
 		    struct loam_err *err)

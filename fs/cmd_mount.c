@@ -36,8 +36,7 @@ static void init_mount(void *options)
 	opts->log = LOG_PATH;
 }
 
-/* ---- -o: words of mount(8), fstab and JuiceFS -------------------------------------------------
- */
+/* ---- -o: words of mount(8), fstab and JuiceFS ------------------------------------------------ */
 
 enum word_use { WORD_IGNORED, WORD_READ_ONLY, WORD_NO_EXEC, WORD_CACHE_DIR, WORD_CACHE_SIZE };
 
@@ -179,8 +178,7 @@ static int take_words(char *list, struct chosen *chosen, struct loam_err *err)
 	return 0;
 }
 
-/* ---- the background ---------------------------------------------------------------------------
- */
+/* ---- the background -------------------------------------------------------------------------- */
 
 struct background {
 	int ready_fd;	 /* our end of the pipe to the waiting process, -1 in the foreground */
@@ -255,8 +253,7 @@ static int split(struct background *background, struct loam_err *err)
 	return -1;
 }
 
-/* ---- mount ------------------------------------------------------------------------------------
- */
+/* ---- mount ----------------------------------------------------------------------------------- */
 
 /* Somewhere to say what went wrong: where the user still looks. */
 static int failed(struct background *background, struct loam_err *err)
@@ -380,8 +377,7 @@ const struct loam_cmd loam_cmd_mount = {
 	.run = run_mount,
 };
 
-/* ---- umount -----------------------------------------------------------------------------------
- */
+/* ---- umount ---------------------------------------------------------------------------------- */
 
 struct umount_opts {
 	bool force;

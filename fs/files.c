@@ -180,8 +180,7 @@ int loam_files_read(struct loam_volume *volume, const char *path, struct loam_bu
 	return rc < 0 ? loam_context(err, "%s", path) : 0;
 }
 
-/* ---- replacement ------------------------------------------------------------------------------
- */
+/* ---- replacement ----------------------------------------------------------------------------- */
 
 struct replace {
 	uint64_t parent;

@@ -20,8 +20,7 @@ bool loam_fsck_name_is_valid(struct loam_name name)
 	return !memchr(name.data, '/', name.bytes) && !memchr(name.data, '\0', name.bytes);
 }
 
-/* ---- directory entries -------------------------------------------------------------------------
- */
+/* ---- directory entries ----------------------------------------------------------------------- */
 
 /* Inodes of one name keep it in themselves; from the second on all are in the table of links. */
 void loam_fsck_see_name(struct loam_fsck *fsck, struct loam_fsck_inode *inode, uint64_t parent,
@@ -70,8 +69,7 @@ static void judge_dentry(struct loam_fsck *fsck, const struct loam_record *recor
 				 (unsigned long long)record->id, broken.text);
 }
 
-/* ---- inodes ------------------------------------------------------------------------------------
- */
+/* ---- inodes ---------------------------------------------------------------------------------- */
 
 static uint64_t sum_of(const void *data, size_t bytes)
 {
@@ -141,8 +139,7 @@ static int seen_symlink(void *arg, const struct loam_record *record, const void 
 	return 0;
 }
 
-/* ---- small listings ----------------------------------------------------------------------------
- */
+/* ---- small listings -------------------------------------------------------------------------- */
 
 static int seen_sustained(void *arg, const struct loam_record *record, const void *data,
 			  size_t bytes)
@@ -196,8 +193,7 @@ int loam_fsck_list_small(struct loam_fsck *fsck, struct loam_err *err)
 	return rc < 0 ? rc : loam_fsck_scan(fsck, LOAM_REC_ACL, "ACL rules", seen_acl, err);
 }
 
-/* ---- space and inodes (V08) --------------------------------------------------------------------
- */
+/* ---- space and inodes (V08) ------------------------------------------------------------------ */
 
 #define USAGE_ROUNDS 4
 
@@ -273,8 +269,7 @@ static int check_usage(struct loam_fsck *fsck, struct usage before, struct usage
 	return 0;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------
- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 int loam_fsck_list_inodes(struct loam_fsck *fsck, struct loam_err *err)
 {

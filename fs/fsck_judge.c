@@ -217,8 +217,7 @@ void loam_fsck_judge_inode(struct loam_fsck *fsck, struct loam_fsck_inode *inode
 	judge_content(fsck, inode);
 }
 
-/* ---- rings -------------------------------------------------------------------------------------
- */
+/* ---- rings ----------------------------------------------------------------------------------- */
 
 static struct loam_fsck_inode *up(struct loam_fsck *fsck, const struct loam_fsck_inode *inode)
 {

@@ -12,8 +12,7 @@
 
 typedef unsigned long long ull;
 
-/* ---- records of chunks -------------------------------------------------------------------------
- */
+/* ---- records of chunks ----------------------------------------------------------------------- */
 
 static struct loam_slice raw_record(const uint8_t *at)
 {
@@ -151,8 +150,7 @@ int loam_fsck_list_held(struct loam_fsck *fsck, struct loam_err *err)
 				       err);
 }
 
-/* ---- references (V06) --------------------------------------------------------------------------
- */
+/* ---- references (V06) ------------------------------------------------------------------------ */
 
 /* What does not fit, NULL when all does. A count of -1 without records waits for its deletion. */
 static const char *reference_fault(const struct loam_fsck_slice *slice)

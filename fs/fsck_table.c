@@ -10,8 +10,7 @@
 #define ODD_MAX	      100000 /* more damage of this kind is counted, not read again */
 #define TEXT_BYTES    1024
 
-/* ---- tables ------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 struct loam_fsck_inode *loam_fsck_inode_find(struct loam_fsck *fsck, uint64_t ino)
 {
@@ -148,8 +147,7 @@ void loam_fsck_release(struct loam_fsck *fsck)
 	free(fsck->odd);
 }
 
-/* ---- records that are odd by themselves --------------------------------------------------------
- */
+/* ---- records that are odd by themselves ------------------------------------------------------ */
 
 void loam_fsck_odd_add(struct loam_fsck *fsck, const struct loam_record *record)
 {
@@ -188,8 +186,7 @@ int loam_fsck_odd_judge(struct loam_fsck *fsck,
 	return rc;
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct listing {
 	struct loam_fsck *fsck;
@@ -261,8 +258,7 @@ int loam_fsck_counter(struct loam_fsck *fsck, const char *name, int64_t *out, st
 	return rc;
 }
 
-/* ---- speaking ----------------------------------------------------------------------------------
- */
+/* ---- speaking -------------------------------------------------------------------------------- */
 
 static void speak(const struct loam_fsck_sink *sink, const char *id, const char *fmt, va_list args)
 	__attribute__((format(printf, 3, 0)));

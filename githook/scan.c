@@ -100,8 +100,7 @@ static int refuse(struct loam_scan *scan, const char *path, const char *name, co
 	return loam_buf_printf(&scan->refusals, err, "%s%.300s: %s\n", path, name, why);
 }
 
-/* ---- blobs -------------------------------------------------------------------------------------
- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 static int add_pointer(struct loam_scan *scan, const struct loam_pointer *pointer, const char *path,
 		       const char *name, struct loam_err *err)
@@ -160,8 +159,7 @@ static int scan_blob(struct loam_scan *scan, const git_oid *oid, const char *pat
 	return rc;
 }
 
-/* ---- trees -------------------------------------------------------------------------------------
- */
+/* ---- trees ----------------------------------------------------------------------------------- */
 
 /* One that stands deeper than before is read again: what is in it may be too deep there. */
 static bool is_new_tree(struct loam_scan *scan, const git_oid *oid, unsigned depth)
@@ -279,8 +277,7 @@ static int scan_tree(struct loam_scan *scan, const git_oid *oid, const git_oid *
 	return rc;
 }
 
-/* ---- commits -----------------------------------------------------------------------------------
- */
+/* ---- commits --------------------------------------------------------------------------------- */
 
 static int scan_commit(struct loam_scan *scan, const git_oid *oid, struct loam_err *err)
 {

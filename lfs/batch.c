@@ -32,8 +32,7 @@ struct call {
 	uint64_t avail_bytes, avail_inodes; /* what the volume's limits leave */
 };
 
-/* ---- reading the call -------------------------------------------------------------------------
- */
+/* ---- reading the call ------------------------------------------------------------------------ */
 
 static int begin(struct loam_web_request *request, struct loam_err *err)
 {
@@ -169,8 +168,7 @@ static int read_call(const struct loam_web_request *request, struct call *call,
 	return rc < 0 ? rc : 0;
 }
 
-/* ---- deciding ---------------------------------------------------------------------------------
- */
+/* ---- deciding -------------------------------------------------------------------------------- */
 
 static int compare_oids(const void *a, const void *b)
 {
@@ -247,8 +245,7 @@ static int decide(const struct loam_lfs *lfs, struct call *call, struct loam_err
 	return 0;
 }
 
-/* ---- answering --------------------------------------------------------------------------------
- */
+/* ---- answering ------------------------------------------------------------------------------- */
 
 static json_t *action(const struct loam_web_request *request, const struct call *call,
 		      const struct wanted *wanted, unsigned method)

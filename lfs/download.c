@@ -30,8 +30,7 @@ struct download {
 	struct loam_sha256 *hash; /* of a whole transfer */
 };
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static int check_right(struct download *download, struct loam_err *err)
 {
@@ -82,8 +81,7 @@ static int64_t produce(void *arg, void *out, size_t out_bytes, struct loam_err *
 	return rc < 0 ? rc : (int64_t)got;
 }
 
-/* ---- answering --------------------------------------------------------------------------------
- */
+/* ---- answering ------------------------------------------------------------------------------- */
 
 static void answer_no_range(struct loam_web_request *request, const struct download *download)
 {

@@ -92,8 +92,7 @@ static int each_entry(struct check *check, const char *path, uint64_t ino, entry
 	return rc;
 }
 
-/* ---- 1: the pool -------------------------------------------------------------------------------
- */
+/* ---- 1: the pool ----------------------------------------------------------------------------- */
 
 /* Every byte of the object is a byte of a slice: writers leave no holes. */
 static int check_covered(struct check *check, const struct object *object, struct loam_err *err)
@@ -261,8 +260,7 @@ static int see_outer_shard(struct check *check, const char *path,
 	return see_shard(check, path, entry, err, see_inner_shard);
 }
 
-/* ---- 2: the links ------------------------------------------------------------------------------
- */
+/* ---- 2: the links ---------------------------------------------------------------------------- */
 
 /* A link that fits no pool file met before: its object may have come meanwhile. */
 static int check_odd_link(struct check *check, const char *path, const char *oid,
@@ -348,8 +346,7 @@ static int see_kind(struct check *check, const char *path, const struct loam_dir
 	return each_entry(check, below, entry->dentry.ino, see_namespace, err);
 }
 
-/* ---- 3: link counts ----------------------------------------------------------------------------
- */
+/* ---- 3: link counts -------------------------------------------------------------------------- */
 
 static int recount(struct check *check, const struct object *object, struct loam_err *err)
 {
@@ -389,8 +386,7 @@ static int check_counts(struct check *check, struct loam_err *err)
 	return rc;
 }
 
-/* ---- 4: staging --------------------------------------------------------------------------------
- */
+/* ---- 4: staging ------------------------------------------------------------------------------ */
 
 static int see_job(struct check *check, const char *path, const struct loam_dir_entry *entry,
 		   struct loam_err *err)
@@ -421,8 +417,7 @@ static int see_job(struct check *check, const char *path, const struct loam_dir_
 	return 0;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------
- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static int each_of(struct check *check, const char *rest, entry_fn *fn, struct loam_err *err)
 {

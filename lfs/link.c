@@ -29,8 +29,7 @@ struct loam_link_keys {
 
 static const char *const key_names[KEY_COUNT] = { "etc/keys/link.1", "etc/keys/link.2" };
 
-/* ---- keys -------------------------------------------------------------------------------------
- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 /* 1 read, 0 there is none. */
 static int read_key(const struct loam_tree *tree, const char *path, uint8_t out[KEY_BYTES],
@@ -128,8 +127,7 @@ void loam_link_keys_close(struct loam_link_keys *keys)
 	free(keys);
 }
 
-/* ---- signing ----------------------------------------------------------------------------------
- */
+/* ---- signing --------------------------------------------------------------------------------- */
 
 static char *who_text(const struct loam_link *link)
 {
@@ -190,8 +188,7 @@ char *loam_link_print(struct loam_link_keys *keys, const char *base_url,
 			      link->bytes, who_query, signature);
 }
 
-/* ---- checking ---------------------------------------------------------------------------------
- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static bool parse_u64(const char *text, uint64_t max, uint64_t *out)
 {

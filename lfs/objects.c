@@ -57,8 +57,7 @@ static int links_dir(const struct loam_tree *tree, const struct loam_repo *repo,
 	return rc < 0 ? rc : 1;
 }
 
-/* ---- finding ----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 struct find {
 	uint64_t links;
@@ -106,8 +105,7 @@ int loam_objects_find(const struct loam_tree *tree, const struct loam_repo *repo
 	return loam_meta_run(tree->volume->meta, 0, find_fn, &find, err);
 }
 
-/* ---- adopting ---------------------------------------------------------------------------------
- */
+/* ---- adopting -------------------------------------------------------------------------------- */
 
 struct adopt {
 	const struct loam_adoption *what;
@@ -332,8 +330,7 @@ int loam_objects_adopt(struct loam_objects *objects, struct loam_job *job,
 	return 0;
 }
 
-/* ---- dropping ---------------------------------------------------------------------------------
- */
+/* ---- dropping -------------------------------------------------------------------------------- */
 
 struct drop {
 	uint64_t links;
@@ -408,8 +405,7 @@ int loam_objects_drop(const struct loam_tree *tree, const struct loam_repo *repo
 	return rc;
 }
 
-/* ---- sweeping ---------------------------------------------------------------------------------
- */
+/* ---- sweeping -------------------------------------------------------------------------------- */
 
 /* The pool file goes unless somebody holds it now, or has touched it since the listing. */
 static int sweep_fn(struct loam_txn *txn, void *arg, struct loam_err *err)

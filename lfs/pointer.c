@@ -48,8 +48,7 @@ static bool span_is(struct span span, const char *text)
 	return span.bytes == strlen(text) && memcmp(span.data, text, span.bytes) == 0;
 }
 
-/* ---- white space ------------------------------------------------------------------------------
- */
+/* ---- white space ----------------------------------------------------------------------------- */
 
 /* Bytes of the white space character that text begins with; 0: none. */
 static size_t space_at(const unsigned char *text, size_t bytes)
@@ -89,8 +88,7 @@ static struct span trim(const void *data, size_t bytes)
 	return (struct span){ .data = (const char *)text, .bytes = bytes };
 }
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool is_word(char c)
 {
@@ -148,8 +146,7 @@ static bool parse_lines(struct span text, struct parsed *parsed)
 	return true;
 }
 
-/* ---- values -----------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool parse_oid(struct span value, char out[LOAM_SHA256_HEX + 1])
 {

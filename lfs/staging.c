@@ -52,8 +52,7 @@ struct loam_staging {
 	int64_t clock_ms; /* the store's clock minus our monotonic one */
 };
 
-/* ---- the clock --------------------------------------------------------------------------------
- */
+/* ---- the clock ------------------------------------------------------------------------------- */
 
 static int ask_clock(struct loam_staging *staging, struct loam_err *err)
 {
@@ -73,8 +72,7 @@ int64_t loam_staging_now(struct loam_staging *staging)
 	return (staging->clock_ms + (int64_t)loam_clock_ms()) / 1000;
 }
 
-/* ---- signs of life ----------------------------------------------------------------------------
- */
+/* ---- signs of life --------------------------------------------------------------------------- */
 
 /* The inodes of all jobs; free(). The round is under way until end_round(). */
 static uint64_t *begin_round(struct loam_staging *staging, size_t *out_count)
@@ -145,8 +143,7 @@ static void *run_beats(void *arg)
 	return NULL;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void init_locks(struct loam_staging *staging)
 {
@@ -206,8 +203,7 @@ void loam_staging_close(struct loam_staging *staging)
 	free(staging);
 }
 
-/* ---- jobs -------------------------------------------------------------------------------------
- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static int enlist(struct loam_staging *staging, struct loam_job *job, struct loam_err *err)
 {
@@ -300,8 +296,7 @@ void loam_job_taken(struct loam_job *job)
 	free(job);
 }
 
-/* ---- sweeping ---------------------------------------------------------------------------------
- */
+/* ---- sweeping -------------------------------------------------------------------------------- */
 
 static bool is_ours(struct loam_staging *staging, struct loam_name name)
 {

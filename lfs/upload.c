@@ -37,8 +37,7 @@ struct upload {
 	struct loam_writer *writer;
 };
 
-/* ---- beginning --------------------------------------------------------------------------------
- */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 static int check_headers(const struct loam_web_request *request, const struct upload *upload,
 			 struct loam_err *err)
@@ -132,8 +131,7 @@ static int begin(struct loam_web_request *request, struct loam_err *err)
 	return start(request, upload, err) < 0 ? loam_lfs_transfer_error(err) : 0;
 }
 
-/* ---- the body ---------------------------------------------------------------------------------
- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static int take(struct upload *upload, const void *data, size_t data_bytes, struct loam_err *err)
 {
@@ -156,8 +154,7 @@ static int sink(struct loam_web_request *request, const void *data, size_t data_
 	return take(request->state, data, data_bytes, err) < 0 ? loam_lfs_transfer_error(err) : 0;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int check_bytes(struct upload *upload, struct loam_err *err)
 {

@@ -139,8 +139,7 @@ static int start_doors(struct up *up, struct loam_err *err)
 	return loam_supervisor_add(&up->supervisor, "serve", up->serve_argv, up->env, err);
 }
 
-/* ---- readiness ---------------------------------------------------------------------------------
- */
+/* ---- readiness ------------------------------------------------------------------------------- */
 
 static bool mount_is_up(const struct up *up)
 {
@@ -203,8 +202,7 @@ static void print_ready(const struct up *up, const char *listen, bool tls)
 		tls ? "https" : "http", listen, up->embedded.dir);
 }
 
-/* ---- the command -------------------------------------------------------------------------------
- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int prepare(struct up *up, const struct up_opts *opts, struct loam_err *err)
 {

@@ -57,8 +57,7 @@ struct conversation {
 	struct loam_buf received;
 };
 
-/* ---- tickets -----------------------------------------------------------------------------------
- */
+/* ---- tickets --------------------------------------------------------------------------------- */
 
 int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo *repo,
 			 const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
@@ -152,8 +151,7 @@ static int identify(struct loam_hook_socket *socket, const json_t *message, stru
 	return loam_auth_check(socket->auth, &who, repo, LOAM_WANT_WRITE, NULL, err);
 }
 
-/* ---- answers -----------------------------------------------------------------------------------
- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static int send_json(struct conversation *talk, json_t *message, struct loam_err *err)
 {
@@ -301,8 +299,7 @@ static int answer(struct conversation *talk, const json_t *message, struct loam_
 	return loam_fail(err, LOAM_E_INVALID, "an operation that hooks do not have");
 }
 
-/* ---- connections -------------------------------------------------------------------------------
- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 /* 1 message, 0 the hook is gone or silent. */
 static int next_message(struct conversation *talk, json_t **out, struct loam_err *err)

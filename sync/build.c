@@ -83,8 +83,7 @@ uint64_t loam_builder_bytes(const struct loam_builder *builder)
 	return builder->bytes;
 }
 
-/* ---- committing what waits ---------------------------------------------------------------------
- */
+/* ---- committing what waits ------------------------------------------------------------------- */
 
 /* From now on a second path with this blob names the same bytes. */
 static void remember_blob(struct loam_builder *builder, const git_oid *oid, size_t waiting)
@@ -212,8 +211,7 @@ static int stage(struct loam_builder *builder, enum loam_type type, uint16_t mod
 	return 0;
 }
 
-/* ---- blobs -------------------------------------------------------------------------------------
- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 /* One stretch of a file inside one chunk goes behind what the slice holds. */
 static int pack_stretch(struct loam_builder *builder, struct loam_staged *staged, size_t part,
@@ -396,8 +394,7 @@ int loam_builder_add_blob(struct loam_builder *builder, size_t number, uint64_t 
 			err);
 }
 
-/* ---- directories -------------------------------------------------------------------------------
- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 static uint32_t count_subtrees(const git_tree *tree)
 {

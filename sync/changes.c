@@ -91,8 +91,7 @@ bool loam_entry_is_shown(const git_tree_entry *entry, const char *path, struct l
 	return !why;
 }
 
-/* ---- recording ---------------------------------------------------------------------------------
- */
+/* ---- recording ------------------------------------------------------------------------------- */
 
 static struct loam_change *add_change(struct loam_changes *changes)
 {
@@ -170,8 +169,7 @@ static int count_removed(struct finder *finder, const git_tree_entry *entry, uns
 	return rc;
 }
 
-/* ---- finding -----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static int diff_trees(struct finder *finder, size_t dir, const git_tree *old_tree,
 		      const git_tree *new_tree, unsigned depth, struct loam_err *err);

@@ -48,8 +48,7 @@ static void print_url(const struct loam_config *config, const struct loam_repo *
 	       repo->kind == LOAM_KIND_MODELS ? "" : "/", repo->ns, repo->name);
 }
 
-/* ---- create -------------------------------------------------------------------------------------
- */
+/* ---- create ---------------------------------------------------------------------------------- */
 
 static int chosen_visibility(const struct repo_opts *opts, enum loam_visibility *out)
 {
@@ -132,8 +131,7 @@ const struct loam_cmd loam_cmd_repo_create = {
 	.run = run_create,
 };
 
-/* ---- show, list ---------------------------------------------------------------------------------
- */
+/* ---- show, list ------------------------------------------------------------------------------ */
 
 struct printer {
 	struct loam_instance *instance;

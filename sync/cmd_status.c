@@ -22,8 +22,7 @@ struct status_opts {
 	bool json;
 };
 
-/* ---- sessions ----------------------------------------------------------------------------------
- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 struct session_list {
 	json_t *sessions;
@@ -107,8 +106,7 @@ static int list_sessions(struct loam_engine *engine, json_t *status, struct loam
 	return rc;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------
- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static int add_usage(struct loam_volume *volume, json_t *status, struct loam_err *err)
 {
@@ -197,8 +195,7 @@ static int gather(struct loam_volume *volume, const struct loam_config *config, 
 	return rc < 0 ? rc : list_sessions(loam_meta_engine(volume->meta), status, err);
 }
 
-/* ---- printing ----------------------------------------------------------------------------------
- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *status, const char *name)
 {

@@ -45,8 +45,7 @@ struct present {
 static int walk(struct loam_fsck_published *published, uint64_t ino, const git_tree *git_tree,
 		const char *path, unsigned depth, struct loam_err *err);
 
-/* ---- what must stand there ---------------------------------------------------------------------
- */
+/* ---- what must stand there ------------------------------------------------------------------- */
 
 static int expect_link(const char *path, struct expected *out)
 {
@@ -87,8 +86,7 @@ static int expect_entry(struct loam_fsck_published *published, const git_tree_en
 	return 0;
 }
 
-/* ---- comparing one entry -----------------------------------------------------------------------
- */
+/* ---- comparing one entry --------------------------------------------------------------------- */
 
 /* Reads the file; its bytes are those of `data`, or with data NULL have the SHA-256 oid. */
 static int compare_bytes(struct loam_fsck_published *published, uint64_t ino, uint64_t length,
@@ -240,8 +238,7 @@ static int check_entry(struct loam_fsck_published *published, const struct loam_
 	return rc;
 }
 
-/* ---- a directory -------------------------------------------------------------------------------
- */
+/* ---- a directory ----------------------------------------------------------------------------- */
 
 static void remember(struct present **names, struct loam_name name)
 {

@@ -76,8 +76,7 @@ static void drop_lines(struct check *check, bool say, const char *repo)
 
 #define FOUND(check, ...) loam_fsck_found(&(check)->keeper, __VA_ARGS__)
 
-/* ---- the gate ----------------------------------------------------------------------------------
- */
+/* ---- the gate -------------------------------------------------------------------------------- */
 
 static int check_gate(struct check *check, const struct loam_repo *repo, const char *text,
 		      struct loam_err *err)
@@ -96,8 +95,7 @@ static int check_gate(struct check *check, const struct loam_repo *repo, const c
 	return 0;
 }
 
-/* ---- the bare repository -----------------------------------------------------------------------
- */
+/* ---- the bare repository --------------------------------------------------------------------- */
 
 static int read_id(struct check *check, uint64_t ino, const char *name, char *out, size_t out_bytes,
 		   struct loam_err *err)
@@ -236,8 +234,7 @@ static int check_shown(struct check *check, const struct loam_repo *repo,
 	return check->options->deep ? run_git_fsck(check, path, text, err) : 0;
 }
 
-/* ---- one repository ----------------------------------------------------------------------------
- */
+/* ---- one repository -------------------------------------------------------------------------- */
 
 struct looked {
 	bool gone, still; /* still: the gate showed the same before and after */
@@ -325,8 +322,7 @@ static int check_repo(void *arg, const struct loam_repo *repo, uint64_t gate_ino
 	return 0;
 }
 
-/* ---- what is no gate ---------------------------------------------------------------------------
- */
+/* ---- what is no gate ------------------------------------------------------------------------- */
 
 /* Only the service makes entries in kinds and namespaces; another's are no repository to any door.
  */

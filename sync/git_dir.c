@@ -30,8 +30,7 @@ int loam_git_open(const char *path, git_repository **out_git, struct loam_err *e
 	return rc < 0 ? loam_git_fail(err, rc, path) : 0;
 }
 
-/* ---- identity ----------------------------------------------------------------------------------
- */
+/* ---- identity -------------------------------------------------------------------------------- */
 
 /* The gate's id, given now if it has none. */
 static int gate_id(const struct loam_tree *tree, uint64_t gate_ino, char out[ID_CHARS + 1],
@@ -71,8 +70,7 @@ static int repository_id(const char *path, char out[ID_CHARS + 1], struct loam_e
 	return 0;
 }
 
-/* ---- making ------------------------------------------------------------------------------------
- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int init_bare(const char *path, const char *id, struct loam_err *err)
 {
@@ -200,8 +198,7 @@ int loam_git_dir_ensure(const struct loam_tree *tree, const char *git_root,
 	return ensure_default(tree, git_root, repo, gate_ino, out_path, err);
 }
 
-/* ---- HEAD --------------------------------------------------------------------------------------
- */
+/* ---- HEAD ------------------------------------------------------------------------------------ */
 
 /* The branch that HEAD names: its commit, or 0 when it is not there. */
 static int head_commit(git_repository *git, git_oid *out, struct loam_err *err)

@@ -59,8 +59,7 @@ int loam_slice_writer_finish(struct loam_slice_writer *writer, uint64_t *out_id,
 /* Removes what was uploaded, unless finished. Accepts NULL. */
 void loam_slice_writer_free(struct loam_slice_writer *writer);
 
-/* ---- sequential file writer (LFS uploads, service files): one slice per 64 MiB chunk -----------
- */
+/* ---- sequential file writer (LFS uploads, service files): one slice per 64 MiB chunk --------- */
 struct loam_writer;
 /* ino: an empty regular file. */
 int loam_writer_new(struct loam_data *data, uint64_t ino, struct loam_writer **out_writer,
@@ -86,8 +85,7 @@ int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, siz
 void loam_reader_refresh(struct loam_reader *reader, uint64_t length);
 void loam_reader_free(struct loam_reader *reader);
 
-/* ---- open files of a mount: reads and writes of one inode, coherent within the process ----------
- */
+/* ---- open files of a mount: reads and writes of one inode, coherent within the process ------- */
 struct loam_file;
 /* Shared per inode: get counts, put releases (and flushes what was written before it frees). */
 int loam_file_get(struct loam_data *data, uint64_t ino, const struct loam_attr *attr,

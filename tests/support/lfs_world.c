@@ -115,8 +115,7 @@ int loam_lfs_world_setup(void **state)
 	return 0;
 }
 
-/* ---- checks at the end ------------------------------------------------------------------------
- */
+/* ---- checks at the end ----------------------------------------------------------------------- */
 
 /* Every pool file has one name more than holders; every holder's name is a pool file. */
 static void check_pool(struct loam_lfs_world *world)
@@ -213,8 +212,7 @@ int loam_lfs_world_teardown(void **state)
 	return 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 void loam_lfs_world_fault(struct loam_lfs_world *world, const char *rules)
 {

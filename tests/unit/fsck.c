@@ -41,8 +41,7 @@ static void must(int rc, const struct loam_err *err)
 		fail_msg("%s", err->text);
 }
 
-/* ---- a volume ----------------------------------------------------------------------------------
- */
+/* ---- a volume -------------------------------------------------------------------------------- */
 
 static uint64_t make(struct world *world, uint64_t parent, const char *name, enum loam_type type)
 {
@@ -166,8 +165,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- looking and damaging ----------------------------------------------------------------------
- */
+/* ---- looking and damaging -------------------------------------------------------------------- */
 
 static void remember(void *arg, const char *id, const char *text)
 {
@@ -298,8 +296,7 @@ static void block_key(const struct loam_slice *slice, uint32_t index,
 	loam_block_key(&naming, slice->id, slice->size, index, out);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void a_used_volume_is_clean(void **state)
 {

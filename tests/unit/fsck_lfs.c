@@ -113,8 +113,7 @@ static void set_attr(struct loam_lfs_world *world, uint64_t ino, unsigned set,
 	     &err);
 }
 
-/* ---- objects -----------------------------------------------------------------------------------
- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static void uploads_leave_nothing_to_find(void **state)
 {
@@ -296,8 +295,7 @@ static void dead_staging_is_found(void **state)
 	must(loam_files_remove(&world->volume, path, &err), &err);
 }
 
-/* ---- accounts ----------------------------------------------------------------------------------
- */
+/* ---- accounts -------------------------------------------------------------------------------- */
 
 static void a_damaged_account_line_is_found(void **state)
 {

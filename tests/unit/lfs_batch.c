@@ -260,8 +260,7 @@ static void another_hash_is_409_for_each_object(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- the seven checks of git-lfs-test-server-api ----------------------------------------------
- */
+/* ---- the seven checks of git-lfs-test-server-api --------------------------------------------- */
 
 struct known {
 	char oid[LOAM_SHA256_HEX + 1];
@@ -337,8 +336,7 @@ static void an_empty_object_gets_its_upload_link(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- what only others hold --------------------------------------------------------------------
- */
+/* ---- what only others hold ------------------------------------------------------------------- */
 
 static void another_repositorys_object_is_as_an_unknown_one(void **state)
 {
@@ -396,8 +394,7 @@ static void a_held_object_of_another_size_is_422_on_upload(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------
- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 static void there_are_no_locks_and_the_answers_say_so(void **state)
 {

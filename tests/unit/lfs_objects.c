@@ -112,8 +112,7 @@ static void a_pool_file_without_holder_is_swept_when_it_is_old(void **state)
 	assert_true(loam_lfs_world_pool(world, held, &attr));
 }
 
-/* ---- staging ----------------------------------------------------------------------------------
- */
+/* ---- staging --------------------------------------------------------------------------------- */
 
 static void dead_jobs_are_swept_and_living_ones_are_not(void **state)
 {

@@ -99,8 +99,7 @@ static int download(struct loam_lfs_world *world, enum loam_lfs_user user, const
 	return status;
 }
 
-/* ---- uploads ----------------------------------------------------------------------------------
- */
+/* ---- uploads --------------------------------------------------------------------------------- */
 
 static void what_was_uploaded_comes_back(void **state)
 {
@@ -283,8 +282,7 @@ static void a_client_that_vanishes_leaves_nothing(void **state)
 	assert_false(loam_lfs_world_holds(world, &world->tiny, object.oid));
 }
 
-/* ---- rights -----------------------------------------------------------------------------------
- */
+/* ---- rights ---------------------------------------------------------------------------------- */
 
 static void revoke_dave(void *arg)
 {
@@ -353,8 +351,7 @@ static void the_33rd_transfer_at_once_is_429(void **state)
 	assert_int_equal(drive(&call), 200);
 }
 
-/* ---- a store in trouble -----------------------------------------------------------------------
- */
+/* ---- a store in trouble ---------------------------------------------------------------------- */
 
 static void a_full_store_is_507_and_a_silent_one_503(void **state)
 {
@@ -435,8 +432,7 @@ static void a_flipped_bit_is_found_before_the_last_byte(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- downloads --------------------------------------------------------------------------------
- */
+/* ---- downloads ------------------------------------------------------------------------------- */
 
 static void ranges_give_their_bytes(void **state)
 {
@@ -545,8 +541,7 @@ static void head_gives_the_length_and_no_byte(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- verify -----------------------------------------------------------------------------------
- */
+/* ---- verify ---------------------------------------------------------------------------------- */
 
 static void verify_says_what_is_there(void **state)
 {

@@ -7,8 +7,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void what_is_written_is_read_back(void **state)
 {
@@ -213,8 +212,7 @@ static void the_time_of_a_write_stays_after_its_commit(void **state)
 	assert_works(unlink(at("steady")));
 }
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void directories_come_and_go(void **state)
 {

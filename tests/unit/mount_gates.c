@@ -9,8 +9,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-/* ---- gates ------------------------------------------------------------------------------------
- */
+/* ---- gates ----------------------------------------------------------------------------------- */
 
 /* Stands inside a gate, then tries again each time it is told to. */
 struct insider {
@@ -144,8 +143,7 @@ static void a_gate_asks_for_groups_where_they_decide(void **state)
 	remove_gate();
 }
 
-/* ---- clones -----------------------------------------------------------------------------------
- */
+/* ---- clones ---------------------------------------------------------------------------------- */
 
 static int clone_at(const char *from, const char *to_dir, const char *name, unsigned flags,
 		    struct loam_ioc_clone *out)

@@ -7,8 +7,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* ---- many at once -----------------------------------------------------------------------------
- */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 struct worker {
 	pthread_t thread;
@@ -58,8 +57,7 @@ static void many_threads_work_at_once(void **state)
 	assert_works(rmdir(at("crowd")));
 }
 
-/* ---- the life of a mount ----------------------------------------------------------------------
- */
+/* ---- the life of a mount --------------------------------------------------------------------- */
 
 static void keep_names(struct loam_mount_options *options)
 {

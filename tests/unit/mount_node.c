@@ -189,8 +189,7 @@ static void an_old_answer_does_not_undo_a_newer_one(void **state)
 	loam_nodes_free(nodes);
 }
 
-/* ---- the gate's decision ----------------------------------------------------------------------
- */
+/* ---- the gate's decision --------------------------------------------------------------------- */
 
 static uint16_t perm(unsigned *seed)
 {

@@ -176,8 +176,7 @@ static void clones_share_one_content(void **state)
 	assert_works(unlink(at("one")));
 }
 
-/* ---- many at once -----------------------------------------------------------------------------
- */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 static atomic_uint stale, wrong;
 

@@ -4,8 +4,7 @@
 #include "fs/mount/loam_ioctl_format.h"
 #include "tests/support/mount_world.h"
 
-/* ---- rights -----------------------------------------------------------------------------------
- */
+/* ---- rights ---------------------------------------------------------------------------------- */
 
 static void attributes_follow_their_rules(void **state)
 {
