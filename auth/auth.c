@@ -270,6 +270,15 @@ static int check_credentials(struct loam_auth *auth, const struct credentials *g
 	return rc;
 }
 
+static bool carries_token(const struct credentials *given)
+{
+	if (given->bearer)
+		return loam_token_is_plausible(given->text);
+	return loam_token_is_plausible(given->password) || loam_token_is_plausible(given->text);
+}
+
+/* A right token is never held back by wrong logins from its address: 256 bits are not guessed, and
+ * a forgotten script with an old one shall not lock out a whole office. A wrong one is held. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err)
 {
@@ -280,12 +289,20 @@ int loam_auth_header(struct loam_auth *auth, const char *header, const char *pee
 	struct credentials given = { 0 };
 	bool parsed = parse_header(header, &given);
 	const char *account = !parsed || given.bearer ? "" : given.text;
-	int rc = loam_guess_check(auth->guess, peer, account, err);
+	bool by_token = parsed && carries_token(&given);
+	int rc = by_token ? 0 : loam_guess_check(auth->guess, peer, account, err);
 	if (rc == 0)
 		rc = parsed ? check_credentials(auth, &given, out_who, err) : wrong(err);
+	if (rc == -LOAM_E_UNAUTHENTICATED && by_token) {
+		struct loam_err held = { 0 };
+		if (loam_guess_check(auth->guess, peer, account, &held) < 0) {
+			*err = held;
+			rc = -(int)held.code;
+		}
+	}
 	if (rc == -LOAM_E_UNAUTHENTICATED)
 		loam_guess_failed(auth->guess, peer, account);
-	else if (rc == 0)
+	else if (rc == 0 && !by_token)
 		loam_guess_succeeded(auth->guess, peer, account);
 	explicit_bzero(&given, sizeof(given));
 	return rc;

@@ -104,6 +104,8 @@ void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec 
 	add(env, loam_xstrdup("LC_ALL=C"));
 	add(env, loam_xstrdup("GIT_CONFIG_NOSYSTEM=1"));
 	add(env, loam_xstrdup("GIT_CONFIG_GLOBAL=/dev/null"));
+	/* One allocation at most: a header that declares 2^40 bytes is refused, not believed. */
+	add(env, loam_xstrdup("GIT_ALLOC_LIMIT=1g"));
 	add(env, loam_xasprintf("HOME=%s", spec->home));
 	add(env, loam_xasprintf("REMOTE_USER=%s", user));
 	add(env, loam_xasprintf("REMOTE_ADDR=%s", spec->peer));

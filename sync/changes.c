@@ -70,6 +70,9 @@ void loam_note(struct loam_buf *notes, const char *fmt, ...)
 	if (bytes < 0)
 		return;
 	size_t used = (size_t)bytes < sizeof(line) - 1 ? (size_t)bytes : sizeof(line) - 2;
+	for (size_t i = 0; i < used; i++) /* a name may hold a newline, a note is one line */
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
 	line[used++] = '\n';
 	struct loam_err ignored = { 0 };
 	if (notes->bytes + used <= notes->max_bytes)

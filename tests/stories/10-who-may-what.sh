@@ -135,6 +135,18 @@ for name, auth, kinds in callers:
             got = answers["lfs download"].json()["objects"][0]
             data = call("GET", path_of(got["actions"]["download"]["href"]))
             check(f"weights of {visibility}\n".encode(), data.body, f"{name}, {visibility}: bytes")
+# Wrong logins slow down who guesses, not who is right with a token, nor anybody elsewhere.
+for auth, address in (("Bearer " + env["REVOKED"], "127.8.0.1"), (basic("alice", "not her password"), "127.8.0.2")):
+    tries = [call("GET", "/alice/private.git/info/refs?service=git-upload-pack", {"Authorization": auth}, source=address) for _ in range(8)]
+    check([401] * 6 + [429] * 2, [t.status for t in tries], f"guesses from {address}")
+    check(True, "retry-after" in {k.lower() for k, v in tries[-1].headers}, "Retry-After")
+    check(1, len(tries[-1].body.decode().splitlines()), "one line")
+    for right in ("Bearer " + env["TOKEN_alice"], basic("alice", env["TOKEN_alice"])):
+        got = call("GET", "/alice/private.git/info/refs?service=git-upload-pack", {"Authorization": right}, source=address)
+        check(200, got.status, f"a right token from {address}", got.body)
+right = {"Authorization": basic("alice", env["PASSWORD"])}
+check(429, call("GET", "/alice/private.git/info/refs?service=git-upload-pack", right, source="127.8.0.2").status, "her password where it was guessed")
+check(200, call("GET", "/alice/private.git/info/refs?service=git-upload-pack", right, source="127.8.0.3").status, "her password elsewhere")
 end()
 PY
 python3 "$DIR/matrix.py" || fail "the matrix of callers and doors"
