@@ -82,11 +82,16 @@ loam user show alice --json >>"$DIR/list.out"
 loam repo show alice/model >>"$DIR/list.out" 2>&1
 must_fail loam user password alice <<<"short"
 cat "$DIR/refused.out" >>"$DIR/list.out"
+# A push that waits for its client: git stands there to be looked at, its hook's ticket with it.
+echo "user = \"alice:$TOKEN_alice\"" >"$DIR/login"
+chmod 600 "$DIR/login"
+{ printf 00; sleep 2; } | curl -s -o /dev/null -X POST -T - -K "$DIR/login" -H 'Content-Type: application/x-git-receive-pack-request' \
+	"$URL/alice/model.git/git-receive-pack" || true
 kill $watcher
 wait $watcher 2>/dev/null || true
 
 step "none of it is to be found"
-grep -q "^argv git" "$DIR/processes" || fail "no git was seen at work"
+grep -q "^argv git" "$DIR/processes" && grep -q '^env LOAM_HOOK_TICKET=' "$DIR/processes" || fail "no git was seen at work"
 while read -r secret; do
 	for place in "$DIR/up.out" "$DIR/v/log" "$DIR/bodies" "$DIR/processes" "$DIR/list.out" "$DIR/push.out" "$DIR/v/redis" "$DIR/v/git" "$DIR/v/loam.conf"; do
 		[ -e "$place" ] || continue
