@@ -309,22 +309,28 @@ int loam_format_check(const struct loam_format *format, struct loam_err *err)
 	const struct {
 		bool refused;
 		const char *reason;
+		const char *remedy; /* option of juicefs config that switches it off */
 	} features[] = {
 		{ strcasecmp(or_empty(format->storage), "file") != 0 &&
 			  strcasecmp(or_empty(format->storage), "mem") != 0,
-		  "keeps its blocks in a store that Loam does not have yet (Storage)" },
-		{ format->shards > 1, "spreads its blocks over several buckets (Shards)" },
-		{ !plain, "is compressed (Compression)" },
-		{ or_empty(format->encrypt_key)[0] != '\0', "is encrypted (EncryptKey)" },
-		{ format->trash_days > 0, "has a trash (TrashDays)" },
-		{ format->dir_stats, "keeps directory statistics (DirStats)" },
-		{ format->user_group_quota, "has user and group quotas (UserGroupQuota)" },
-		{ format->change_log, "keeps a change log (ChangeLog)" },
+		  "keeps its blocks in a store that Loam does not have yet (Storage)", NULL },
+		{ format->shards > 1, "spreads its blocks over several buckets (Shards)", NULL },
+		{ !plain, "is compressed (Compression)", NULL },
+		{ or_empty(format->encrypt_key)[0] != '\0', "is encrypted (EncryptKey)", NULL },
+		{ format->trash_days > 0, "has a trash (TrashDays)", "--trash-days 0" },
+		{ format->dir_stats, "keeps directory statistics (DirStats)", "--dir-stats=false" },
+		{ format->user_group_quota, "has user and group quotas (UserGroupQuota)",
+		  "--user-group-quota=false" },
+		{ format->change_log, "keeps a change log (ChangeLog)", "--changelog=false" },
 	};
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(features); i++) {
-		if (features[i].refused)
-			return loam_fail(err, LOAM_E_UNSUPPORTED, "volume %s %s: not supported yet",
-					 or_empty(format->name), features[i].reason);
+		if (!features[i].refused)
+			continue;
+		const char *remedy = features[i].remedy;
+		return loam_fail(err, LOAM_E_UNSUPPORTED, "it %s: not supported yet%s%s",
+				 features[i].reason,
+				 remedy ? "; to switch it off: juicefs config META " : "",
+				 remedy ? remedy : "");
 	}
 	return 0;
 }
