@@ -203,7 +203,7 @@ static void each_slice_is_written_back_byte_for_byte(void **state)
 	(void)state;
 	assert_int_equal(each_slice(check_again), 11);
 
-	/* truncate from 5 bytes to 200 MiB: zeros to the border, none in chunks 1 and 2, the rest */
+	/* truncate from 5 bytes to 200 MiB: zeros to the border, none in chunks 1 and 2 */
 	struct loam_slice *hole = NULL;
 	size_t count;
 	struct loam_err err = { 0 };
