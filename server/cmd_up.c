@@ -151,10 +151,18 @@ static bool mount_is_up(const struct up *up)
 	       here.st_dev != parent.st_dev;
 }
 
-/* Asks /healthz as any client would. */
-static bool serve_is_up(const char *listen)
+/* Where a program on this host reaches what listens there: "127.0.0.1:8418"; free(). */
+static char *reachable(const char *listen)
 {
-	loam_auto_free char *host = loam_xstrdup(listen);
+	const char *colon = strrchr(listen, ':');
+	bool any = strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0;
+	return any ? loam_xasprintf("127.0.0.1%s", colon) : loam_xstrdup(listen);
+}
+
+/* Asks /healthz as any client would. Under TLS an open port is enough: serve opens it last. */
+static bool serve_is_up(const char *listen, bool tls)
+{
+	loam_auto_free char *host = reachable(listen);
 	char *colon = strrchr(host, ':');
 	if (!colon)
 		return false;
@@ -162,10 +170,12 @@ static bool serve_is_up(const char *listen)
 	struct loam_err ignored = { 0 };
 	struct loam_deadline deadline = loam_deadline_in(2000);
 	struct loam_stream *stream = NULL;
-	const char *to =
-		strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0 ? "127.0.0.1" : host;
-	if (loam_stream_connect_tcp(to, colon + 1, false, deadline, &stream, &ignored) < 0)
+	if (loam_stream_connect_tcp(host, colon + 1, false, deadline, &stream, &ignored) < 0)
 		return false;
+	if (tls) {
+		loam_stream_close(stream);
+		return true;
+	}
 	static const char ask[] =
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	char reply[32] = "";
@@ -179,7 +189,7 @@ static bool serve_is_up(const char *listen)
 static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_err *err)
 {
 	struct loam_deadline deadline = loam_deadline_in(READY_WAIT_MS);
-	while (!end_asked && !(mount_is_up(up) && (tls || serve_is_up(listen)))) {
+	while (!end_asked && !(mount_is_up(up) && serve_is_up(listen, tls))) {
 		if (loam_deadline_left_ms(deadline) == 0)
 			return loam_fail(err, LOAM_E_UNAVAILABLE, "%s does not come up",
 					 mount_is_up(up) ? "loam serve" : "loam mount");
@@ -190,16 +200,17 @@ static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_e
 
 static void print_ready(const struct up *up, const char *listen, bool tls)
 {
+	loam_auto_free char *url = loam_xasprintf("%s://%s", tls ? "https" : "http", listen);
 	fprintf(stderr,
-		"\nloam is up: %s://%s%s%s\n\n"
+		"\nloam is up: %s%s%s\n\n"
 		"In a second terminal (export LOAM_CONFIG=%s, unless /etc/loam/loam.conf is it):\n"
 		"    loam user add alice && loam user token alice\n"
 		"    loam repo create qwen/tiny --owner alice\n"
-		"    git clone %s://%s/qwen/tiny.git        (user alice, the token as password)\n"
+		"    git clone %s/qwen/tiny.git        (user alice, the token as password)\n"
 		"Ctrl-C stops everything; the data stays in %s.\n",
-		tls ? "https" : "http", listen, up->embedded.with_mount ? ", files on " : "",
-		up->embedded.with_mount ? up->embedded.mount : "", up->config,
-		tls ? "https" : "http", listen, up->embedded.dir);
+		url, up->embedded.with_mount ? ", files on " : "",
+		up->embedded.with_mount ? up->embedded.mount : "", up->config, url,
+		up->embedded.dir);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -250,8 +261,10 @@ static int bring_up(struct up *up, struct loam_err *err)
 	if ((rc = start_redis(up, err)) < 0 || (rc = ensure_format(up, err)) < 0 ||
 	    (rc = start_doors(up, err)) < 0 || (rc = wait_ready(up, listen, tls, err)) < 0)
 		return rc;
-	if (!end_asked)
-		print_ready(up, listen, tls);
+	if (!end_asked) {
+		loam_auto_free char *shown = reachable(listen);
+		print_ready(up, shown, tls);
+	}
 	while (!end_asked)
 		loam_supervisor_step(&up->supervisor);
 	return 0;
