@@ -17,7 +17,7 @@ for name in a:209715200 b:104857600 c:104900001; do
 done
 as alice git -C "$work" add -A
 as alice git -C "$work" commit -qm one
-as alice git -C "$work" push -q origin main 2>"$DIR/push.out" || fail "push: $(cat "$DIR/push.out")"
+as alice git -C "$work" push -q origin main >"$DIR/push.out" 2>&1 || fail "push: $(cat "$DIR/push.out")"
 
 sum_of() { md5sum <"$1" | cut -d' ' -f1; }
 for name in a b c; do declare "sum_$name=$(sum_of "$work/$name.bin")"; done
