@@ -26,6 +26,9 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE = 1, 2
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
 CHUNK = 64 << 20
+MAKERS = {"write", "append", "symlink", "mkdir", "fifo"}
+FILE_KINDS = {"overwrite", "truncate", "link", "unlink", "fallocate", "copy", "unlinked"}
+FOLDER_KINDS = {"rmdir"}
 
 
 def checked(result):
@@ -56,14 +59,20 @@ class Names:
 
     def __init__(self, random_, known):
         self.random = random_
-        self.known = known
+        self.folders = [path for path, is_folder in known if is_folder]
+        self.files = [path for path, is_folder in known if not is_folder]
         self.leaves = ["a", "b", "c", "d", "\u00fc" * 60, b"\xff\xfe raw".decode("utf-8", "surrogateescape")]
 
-    def path(self):
-        if self.known and self.random.random() < 0.6:
-            return self.random.choice(self.known)
-        parts = [self.random.choice(["p", "q", "r"]) for _ in range(self.random.choice([0, 0, 1, 1, 2]))]
-        return "/".join(parts + [self.random.choice(self.leaves + ["p", "q", "r"])])
+    def fresh(self):
+        """A name in a directory that is there; it may be taken."""
+        return os.path.join(self.random.choice(self.folders + [""]), self.random.choice(self.leaves + ["p", "q"]))
+
+    def path(self, kind):
+        if kind in MAKERS or self.random.random() < 0.15:
+            return self.fresh()
+        wants_file = kind in FILE_KINDS or (kind not in FOLDER_KINDS and self.random.random() < 0.6)
+        chosen = self.files if wants_file else self.folders
+        return self.random.choice(chosen) if chosen else self.fresh()
 
 
 def make_ops(random_, count, big, known):
@@ -71,8 +80,8 @@ def make_ops(random_, count, big, known):
     names = Names(random_, known)
     weights = {
         "write": 8, "append": 6, "overwrite": 6, "truncate": 5, "rename": 9, "link": 5, "symlink": 3,
-        "setxattr": 3, "removexattr": 2, "acl": 5, "acl_remove": 2, "mkdir": 9, "rmdir": 4, "unlink": 7,
-        "chmod": 4, "chown": 3, "utime": 2, "fallocate": 3, "copy": 3, "fifo": 1, "unlinked": 2,
+        "setxattr": 3, "removexattr": 2, "acl": 5, "acl_remove": 2, "mkdir": 9, "rmdir": 3, "unlink": 7,
+        "chmod": 4, "chown": 3, "utime": 2, "fallocate": 3, "copy": 4, "fifo": 1, "unlinked": 2,
     }
     kinds = list(weights)
     ops = []
@@ -83,7 +92,8 @@ def make_ops(random_, count, big, known):
         if big and random_.random() < 0.15:
             offset += random_.choice([CHUNK - 100, CHUNK, 2 * CHUNK - 5000, 3 * CHUNK + 17, 4 << 20])
         uid = random_.choice(UIDS)
-        args = (names.path(), names.path(), seed, size, offset)
+        other = names.fresh() if random_.random() < 0.5 else names.path(kind)
+        args = (names.path(kind), other, seed, size, offset)
         ops.append((uid, kind, args))
     return ops
 
@@ -230,10 +240,14 @@ class Tree:
             os.close(fd)
 
     def known(self):
+        """(path, may something be made in it?) of all that is there."""
         found = []
         for at, folders, files in os.walk(self.root):
-            found += [os.path.relpath(os.path.join(at, name), self.root) for name in folders + files]
-        return sorted(found, key=os.fsencode)
+            at = os.path.relpath(at, self.root)
+            depth = 0 if at == "." else at.count("/") + 1
+            found += [(os.path.normpath(os.path.join(at, name)), depth < 3) for name in folders]
+            found += [(os.path.normpath(os.path.join(at, name)), False) for name in files]
+        return sorted(found, key=lambda one: os.fsencode(one[0]))
 
     # ---- what a tree shows -----------------------------------------------------------------------
     def show(self, exact):
