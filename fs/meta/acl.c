@@ -29,6 +29,7 @@ struct set_acl {
 	enum loam_acl_type type;
 	const struct loam_acl *acl;
 	struct timespec now;
+	struct loam_attr after;
 };
 
 /* The rule as it is stored: classes that it leaves out are taken from the mode. */
@@ -83,17 +84,18 @@ static int set_acl_fn(struct loam_txn *txn, void *arg, struct loam_err *err)
 		if (rc < 0)
 			return rc;
 	}
-	if (new_id == old_id && attr.mode == old_mode)
-		return 0;
-
 	*id = new_id;
-	attr.ctime = s->now;
-	loam_txn_put_attr(txn, s->ino, &attr);
+	if (new_id != old_id || attr.mode != old_mode) {
+		attr.ctime = s->now;
+		loam_txn_put_attr(txn, s->ino, &attr);
+	}
+	s->after = attr;
 	return 0;
 }
 
 int loam_meta_set_acl(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
-		      enum loam_acl_type type, const struct loam_acl *acl, struct loam_err *err)
+		      enum loam_acl_type type, const struct loam_acl *acl,
+		      struct loam_attr *out_attr, struct loam_err *err)
 {
 	int rc = loam_rules_writable(meta, err);
 	if (rc < 0)
@@ -105,5 +107,10 @@ int loam_meta_set_acl(struct loam_meta *meta, const struct loam_who *who, uint64
 
 	struct set_acl s = { .who = who, .ino = ino, .type = type, .acl = acl };
 	s.now = loam_clock_now();
-	return loam_meta_run(meta, LOAM_TXN_GUESS, set_acl_fn, &s, err);
+	rc = loam_meta_run(meta, LOAM_TXN_GUESS, set_acl_fn, &s, err);
+	if (rc < 0)
+		return rc;
+	if (out_attr)
+		*out_attr = s.after;
+	return 0;
 }

@@ -75,6 +75,14 @@ int loam_clone_check_target(struct loam_txn *txn, const struct loam_clone *clone
 	return 0;
 }
 
+/* What the target's directory gives to all that comes below it. */
+static void inherit(struct loam_clone *clone, const struct loam_attr *parent)
+{
+	clone->setgid = (parent->mode & S_ISGID) != 0;
+	clone->gid = clone->setgid ? parent->gid : clone->who->gid;
+	clone->inherited_flags = parent->flags & LOAM_FLAG_SKIP_TRASH;
+}
+
 struct single {
 	struct loam_clone *clone;
 	uint64_t from, to, to_parent;
@@ -113,9 +121,11 @@ static int clone_single(struct loam_txn *txn, void *arg, struct loam_err *err)
 	}
 	struct loam_attr parent, made;
 	int rc = loam_clone_check_target(txn, clone, single->to_parent, single->name, &parent, err);
-	if (rc == 0)
-		rc = loam_clone_put_inode(txn, clone, single->from, &single->attr, single->to,
-					  single->to_parent, &made, err);
+	if (rc < 0)
+		return rc;
+	inherit(clone, &parent);
+	rc = loam_clone_put_inode(txn, clone, single->from, &single->attr, single->to,
+				  single->to_parent, &made, err);
 	if (rc == 0)
 		rc = loam_clone_put_chunks(txn, single->from, single->to, 0, chunks, err);
 	int64_t space = single->attr.type == LOAM_TYPE_FILE ? loam_space(single->attr.length)
@@ -129,19 +139,6 @@ static int clone_single(struct loam_txn *txn, void *arg, struct loam_err *err)
 	loam_txn_add_usage(txn, space, 1);
 	if (loam_rules_touch_dir(clone->meta, &parent, clone->now, false))
 		loam_txn_put_attr(txn, single->to_parent, &parent);
-	return 0;
-}
-
-/* What the target's directory gives to all that comes below it. */
-static int inherit(struct loam_clone *clone, uint64_t to_parent, struct loam_err *err)
-{
-	struct loam_attr parent;
-	int rc = loam_meta_getattr(clone->meta, to_parent, &parent, err);
-	if (rc < 0)
-		return rc;
-	clone->setgid = (parent.mode & S_ISGID) != 0;
-	clone->gid = clone->setgid ? parent.gid : clone->who->gid;
-	clone->inherited_flags = parent.flags & LOAM_FLAG_SKIP_TRASH;
 	return 0;
 }
 
@@ -159,7 +156,7 @@ static int check_request(struct loam_clone *clone, uint64_t from, uint64_t to_pa
 		return rc;
 	if (loam_rules_is_dots(name))
 		return loam_fail(err, LOAM_E_EXISTS, "'.' and '..' are taken");
-	return inherit(clone, to_parent, err);
+	return 0;
 }
 
 static int run_clone(struct loam_clone *clone, uint64_t from, uint64_t to_parent,
@@ -178,12 +175,18 @@ static int run_clone(struct loam_clone *clone, uint64_t from, uint64_t to_parent
 		rc = loam_meta_run(clone->meta, LOAM_TXN_GUESS, clone_single, &single, err);
 	if (rc < 0)
 		return rc;
-	if (single.tree)
-		return loam_clone_tree(clone, from, to_parent, name, err);
-	if (single.large)
-		return loam_clone_large_file(clone, from, to_parent, name, err);
-	loam_clone_count(clone, 1, 0, single.attr.type == LOAM_TYPE_FILE ? single.attr.length : 0);
-	return 0;
+	if (!single.tree && !single.large) {
+		bool file = single.attr.type == LOAM_TYPE_FILE;
+		loam_clone_count(clone, 1, 0, file ? single.attr.length : 0);
+		return 0;
+	}
+	struct loam_attr parent;
+	rc = loam_meta_getattr(clone->meta, to_parent, &parent, err);
+	if (rc < 0)
+		return rc;
+	inherit(clone, &parent);
+	return single.tree ? loam_clone_tree(clone, from, to_parent, name, err)
+			   : loam_clone_large_file(clone, from, to_parent, name, err);
 }
 
 int loam_meta_clone(struct loam_meta *meta, const struct loam_who *who, uint64_t from,

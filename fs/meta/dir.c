@@ -143,8 +143,7 @@ static int read_attrs(struct loam_meta *meta, struct loam_dir *dir, size_t first
 	return 0;
 }
 
-int loam_meta_opendir(struct loam_meta *meta, uint64_t ino, bool with_attrs,
-		      struct loam_dir **out_dir, struct loam_err *err)
+static int demand_dir(struct loam_meta *meta, uint64_t ino, struct loam_err *err)
 {
 	struct loam_attr attr;
 	int rc = loam_meta_getattr(meta, ino, &attr, err);
@@ -152,9 +151,15 @@ int loam_meta_opendir(struct loam_meta *meta, uint64_t ino, bool with_attrs,
 		return rc;
 	if (attr.type != LOAM_TYPE_DIR)
 		return loam_fail(err, LOAM_E_NOT_DIR, "inode %" PRIu64 " is no directory", ino);
+	return 0;
+}
 
+int loam_meta_opendir(struct loam_meta *meta, uint64_t ino, bool with_attrs,
+		      struct loam_dir **out_dir, struct loam_err *err)
+{
 	struct loam_dir *dir __attribute__((cleanup(auto_dir_))) = loam_xnew(struct loam_dir);
 	uint64_t cursor = 0;
+	int rc;
 	do {
 		rc = meta->engine->ops->scan(meta->engine, LOAM_REC_DENTRY, ino, &cursor, NULL,
 					     seen_entry, dir, err);
@@ -164,6 +169,11 @@ int loam_meta_opendir(struct loam_meta *meta, uint64_t ino, bool with_attrs,
 			return loam_context(err, "list inode %" PRIu64, ino);
 	} while (cursor != 0);
 
+	if (dir->count == 0) { /* what has entries is a directory */
+		rc = demand_dir(meta, ino, err);
+		if (rc < 0)
+			return rc;
+	}
 	sort_unique(dir);
 	for (size_t first = 0; with_attrs && first < dir->count; first += ATTR_BATCH) {
 		size_t count = dir->count - first < ATTR_BATCH ? dir->count - first : ATTR_BATCH;

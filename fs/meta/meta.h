@@ -151,8 +151,10 @@ int loam_meta_acl_rule(struct loam_meta *meta, uint32_t acl_id, struct loam_acl 
 		       struct loam_err *err);
 int loam_meta_get_acl(struct loam_meta *meta, uint64_t ino, enum loam_acl_type type,
 		      struct loam_acl *out, struct loam_err *err); /* NO_DATA when none */
+/* out_attr: the attributes behind the change; may be NULL. */
 int loam_meta_set_acl(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
-		      enum loam_acl_type type, const struct loam_acl *acl, struct loam_err *err);
+		      enum loam_acl_type type, const struct loam_acl *acl,
+		      struct loam_attr *out_attr, struct loam_err *err);
 /* The id under which a rule is stored, stored now if it is new (outside any transaction). */
 int loam_meta_acl_intern(struct loam_meta *meta, const struct loam_acl *acl, uint32_t *out_id,
 			 struct loam_err *err);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define PAGE "1000"
+#define PAGE "1024" /* buckets of a hash: one call for 1,024 names */
 
 struct scan {
 	struct loam_redis *redis;

@@ -140,7 +140,7 @@ static int set_acl_blob(struct loam_meta *meta, const struct loam_who *who, uint
 	loam_acl_init(&acl);
 	int rc = value_bytes > 0 ? loam_acl_from_xattr(value, value_bytes, &acl, err) : 0;
 	if (rc == 0)
-		rc = loam_meta_set_acl(meta, who, ino, type, &acl, err);
+		rc = loam_meta_set_acl(meta, who, ino, type, &acl, NULL, err);
 	loam_acl_release(&acl);
 	return rc;
 }

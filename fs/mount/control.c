@@ -118,23 +118,12 @@ static int check_request(const struct loam_ioc_clone *request, const struct loam
 	return 0;
 }
 
-/* The caller may do `want` on ino, and pass the gate above it, now. */
-static int check_access(struct loam_control *control, struct loam_caller *caller,
-			const struct loam_who *who, uint64_t ino, unsigned file_want,
-			unsigned dir_want, struct loam_err *err)
+/* The caller may pass the gate above ino, now. The rights on ino itself the clone checks in its
+ * transaction. */
+static int check_gate(struct loam_control *control, struct loam_caller *caller, uint64_t ino,
+		      struct loam_err *err)
 {
-	struct loam_meta *meta = loam_data_meta(loam_vfs_data(control->vfs));
 	struct loam_gates *gates = loam_vfs_gates(control->vfs);
-	struct loam_attr attr;
-	int rc = loam_meta_getattr(meta, ino, &attr, err);
-	if (rc)
-		return rc;
-	if (who->uid == 0)
-		return 0;
-	unsigned want = attr.type == LOAM_TYPE_DIR ? dir_want : file_want;
-	rc = loam_meta_access(meta, who, ino, &attr, want, err);
-	if (rc)
-		return rc;
 	return gates ? loam_gates_check(gates, ino, caller, err) : 0;
 }
 
@@ -154,9 +143,9 @@ static int run_clone(struct loam_control *control, struct loam_caller *caller, u
 	if (rc)
 		return rc;
 	who.check = true;
-	rc = check_access(control, caller, &who, from, 4, 4 | 1, err);
+	rc = check_gate(control, caller, from, err);
 	if (!rc)
-		rc = check_access(control, caller, &who, dir, 2 | 1, 2 | 1, err);
+		rc = check_gate(control, caller, dir, err);
 	if (!rc)
 		rc = loam_vfs_settle(control->vfs, from, err);
 	if (rc)

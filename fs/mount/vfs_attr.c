@@ -100,9 +100,19 @@ static int set_length(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t
 
 	loam_vfs_changed(vfs, ino, out_attr);
 	rc = loam_vfs_drop_set_id(vfs, caller, ino, out_attr->mode, err);
-	if (rc)
+	if (rc || !(out_attr->mode & (S_ISUID | S_ISGID)))
 		return rc;
-	return 0;
+	return loam_meta_getattr(vfs->meta, ino, out_attr, err);
+}
+
+/* What the kernel is told after a change of ours. */
+static void answer_attr(struct loam_vfs *vfs, uint64_t ino, struct loam_attr *attr,
+			uint32_t *out_attr_ms)
+{
+	loam_vfs_overlay(vfs, ino, attr);
+	uint64_t now = loam_clock_ns();
+	loam_nodes_saw(vfs->nodes, ino, attr, now);
+	*out_attr_ms = loam_vfs_attr_ms(vfs, now);
 }
 
 /* 1 when ino is a gate: it never gets a write bit for others than its owner on the mount. */
@@ -127,8 +137,10 @@ int loam_vfs_setattr(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t 
 		if (rc)
 			return rc;
 		set &= ~(unsigned)LOAM_SET_CTIME; /* the truncate has set it */
-		if (set == 0)
-			return loam_vfs_getattr(vfs, node, NULL, out_attr, out_attr_ms, err);
+		if (set == 0) {
+			answer_attr(vfs, ino, out_attr, out_attr_ms);
+			return 0;
+		}
 	}
 	/* A later commit of what is already written would set the time again, and drop set-id bits.
 	 */
@@ -151,10 +163,7 @@ int loam_vfs_setattr(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t 
 	if (rc)
 		return rc;
 
-	loam_vfs_overlay(vfs, ino, out_attr);
-	uint64_t now = loam_clock_ns();
-	loam_nodes_saw(vfs->nodes, ino, out_attr, now);
-	*out_attr_ms = loam_vfs_attr_ms(vfs, now);
+	answer_attr(vfs, ino, out_attr, out_attr_ms);
 	return 0;
 }
 
@@ -253,6 +262,7 @@ static int set_acl(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t in
 		return rc;
 
 	struct loam_acl acl;
+	struct loam_attr attr;
 	loam_acl_init(&acl);
 	int masked = type == LOAM_ACL_ACCESS ? is_gate(vfs, ino, err) : 0;
 	rc = masked < 0 ? masked : 0;
@@ -261,19 +271,14 @@ static int set_acl(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t in
 	if (!rc) {
 		if (masked)
 			loam_gate_mask_acl(&acl);
-		rc = loam_meta_set_acl(vfs->meta, &who, ino, type, &acl, err);
+		rc = loam_meta_set_acl(vfs->meta, &who, ino, type, &acl, &attr, err);
 	}
 	loam_acl_release(&acl);
 	if (rc)
 		return rc;
 
 	/* Later questions are answered from the attributes at hand: have the new ones there. */
-	uint64_t asked_ns = loam_clock_ns();
-	struct loam_attr attr;
-	rc = loam_meta_getattr(vfs->meta, ino, &attr, err);
-	if (rc)
-		return rc;
-	loam_nodes_saw(vfs->nodes, ino, &attr, asked_ns);
+	loam_vfs_changed(vfs, ino, &attr);
 	return 0;
 }
 

@@ -260,7 +260,7 @@ static void a_gate_without_its_acl_gives_the_group_what_its_entry_said(void **st
 		.owner = 7, .group = 0, .mask = 5, .other = 0, .users = &user, .user_count = 1
 	};
 	assert_int_equal(loam_meta_set_acl(volume->meta, &loam_who_root, gate, LOAM_ACL_ACCESS,
-					   &acl, &err),
+					   &acl, NULL, &err),
 			 0);
 	assert_int_equal(clone_as(volume, &alice, gate, "mine", 0, NULL), 0);
 	struct loam_attr attr =

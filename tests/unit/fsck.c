@@ -100,7 +100,7 @@ static void guard(struct world *world, uint64_t ino)
 	struct loam_acl acl = {
 		.owner = 7, .group = 5, .mask = 6, .other = 0, .users = &user, .user_count = 1
 	};
-	must(loam_meta_set_acl(world->volume.meta, &loam_who_root, ino, LOAM_ACL_ACCESS, &acl,
+	must(loam_meta_set_acl(world->volume.meta, &loam_who_root, ino, LOAM_ACL_ACCESS, &acl, NULL,
 			       &err),
 	     &err);
 }

@@ -98,11 +98,11 @@ static void an_access_acl_shows_in_the_mode(void **state)
 	struct loam_acl acl = rule(7, 5, 6, 1, &entry), got;
 	struct loam_attr before = loam_test_attr(meta, ino), attr;
 	assert_code(loam_meta_get_acl(meta, ino, LOAM_ACL_ACCESS, &got, &err), LOAM_E_NO_DATA);
-	assert_code(loam_meta_set_acl(meta, &bob, ino, LOAM_ACL_ACCESS, &acl, &err),
+	assert_code(loam_meta_set_acl(meta, &bob, ino, LOAM_ACL_ACCESS, &acl, NULL, &err),
 		    LOAM_E_NOT_PERMITTED);
-	assert_code(loam_meta_set_acl(meta, &alice, ino, LOAM_ACL_DEFAULT, &acl, &err),
+	assert_code(loam_meta_set_acl(meta, &alice, ino, LOAM_ACL_DEFAULT, &acl, NULL, &err),
 		    LOAM_E_DENIED);
-	assert_ok(loam_meta_set_acl(meta, &alice, ino, LOAM_ACL_ACCESS, &acl, &err));
+	assert_ok(loam_meta_set_acl(meta, &alice, ino, LOAM_ACL_ACCESS, &acl, NULL, &err));
 	attr = loam_test_attr(meta, ino);
 	assert_int_equal(attr.mode, 04761);
 	assert_int_not_equal(attr.access_acl, 0);
@@ -127,13 +127,13 @@ static void an_access_acl_shows_in_the_mode(void **state)
 
 	/* a rule without names and mask is only a mode; an empty one removes */
 	struct loam_acl minimal = rule(7, 5, LOAM_ACL_ABSENT, 4, NULL), empty;
-	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &minimal, &err));
+	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &minimal, NULL, &err));
 	attr = loam_test_attr(meta, ino);
 	assert_int_equal(attr.mode, 0754);
 	assert_int_equal(attr.access_acl, 0);
 	loam_acl_init(&empty);
-	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &acl, &err));
-	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &empty, &err));
+	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &acl, NULL, &err));
+	assert_ok(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &empty, NULL, &err));
 	assert_int_equal(loam_test_attr(meta, ino).access_acl, 0);
 }
 
@@ -146,7 +146,7 @@ static void default_acls_are_inherited(void **state)
 	struct loam_acl_entry entry = { .id = 2000, .perm = 7 };
 	struct loam_acl acl = rule(7, 5, 7, 5, &entry), got;
 	struct loam_attr attr;
-	assert_ok(loam_meta_set_acl(meta, &alice, dir, LOAM_ACL_DEFAULT, &acl, &err));
+	assert_ok(loam_meta_set_acl(meta, &alice, dir, LOAM_ACL_DEFAULT, &acl, NULL, &err));
 	assert_int_equal(loam_test_attr(meta, dir).mode, 0755);
 
 	attr = loam_test_attr(meta, loam_test_make(meta, &masked, dir, "f", LOAM_TYPE_FILE, 0664));
@@ -170,7 +170,7 @@ static void default_acls_are_inherited(void **state)
 
 	/* a minimal default rule cuts the mode and leaves no access rule */
 	struct loam_acl minimal = rule(6, 4, LOAM_ACL_ABSENT, 0, NULL);
-	assert_ok(loam_meta_set_acl(meta, &alice, sub, LOAM_ACL_DEFAULT, &minimal, &err));
+	assert_ok(loam_meta_set_acl(meta, &alice, sub, LOAM_ACL_DEFAULT, &minimal, NULL, &err));
 	attr = loam_test_attr(meta, loam_test_make(meta, &masked, sub, "m", LOAM_TYPE_FILE, 0777));
 	assert_int_equal(attr.mode, 0640);
 	assert_int_equal(attr.access_acl, 0);
@@ -239,7 +239,7 @@ static void volumes_without_acls_say_so(void **state)
 	uint64_t ino = loam_test_make(meta, &alice, 1, "f", LOAM_TYPE_FILE, 0600);
 	struct loam_acl acl = rule(7, 5, 5, 0, NULL);
 	loam_auto_buf struct loam_buf out = LOAM_BUF(4096);
-	assert_code(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &acl, &err),
+	assert_code(loam_meta_set_acl(meta, ROOT, ino, LOAM_ACL_ACCESS, &acl, NULL, &err),
 		    LOAM_E_UNSUPPORTED);
 	assert_code(loam_meta_setxattr(meta, ROOT, ino, ACCESS_NAME, "", 0, 0, &err),
 		    LOAM_E_UNSUPPORTED);
