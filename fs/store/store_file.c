@@ -2,10 +2,10 @@
  * Blocks as files below a directory, in the layout of the JuiceFS `file` driver (step 4 of a push).
  *
  * A block is written as `.jfs.<name, at most 200 bytes>.tmp.<number>` in its directory and renamed,
- * so it is there whole or not at all; parents are made on the way. put does not sync: sync() makes
- * many blocks durable together: write-out is started for all of them first, so that one journal
- * commit serves them all, then each file is fdatasync'ed, then each directory that names one of
- * them. Parents are synced once per process and directory (`durable`), unless this process made the
+ * so it is there whole or not at all; parents are made on the way. put begins the write-out and does
+ * not wait for it; sync() makes many blocks durable together: write-out is started for what is left
+ * of all of them first, so that one journal commit serves them all, then each file is fdatasync'ed,
+ * then each directory that names one of them. Parents are synced once per process and directory (`durable`), unless this process made the
  * directory later. A failed sync is final: the file is removed, so that the next put writes it
  * anew.
  *
@@ -220,6 +220,8 @@ static int open_temp(int dir_fd, const char *base, char name[TEMP_NAME_BYTES], s
 static int write_temp(int fd, const void *data, size_t data_bytes, struct loam_err *err)
 {
 	int rc = loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
+	if (rc == 0) /* a hint: the disk works while more blocks come, sync then waits less */
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	/* close tells of a full disk on some file systems */
 	if (close(fd) < 0 && rc == 0)
 		rc = loam_fail_errno(err, "close");
