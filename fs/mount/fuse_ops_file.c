@@ -8,6 +8,7 @@
 #include "core/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define TRANSFER_BYTES_MAX (1u << 20) /* of one read or listing */
@@ -35,6 +36,8 @@ void loam_fuse_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *info
 	}
 	info->fh = (uintptr_t)opened.handle;
 	info->keep_cache = opened.keep_cache;
+	info->noflush =
+		(info->flags & O_ACCMODE) == O_RDONLY; /* its close has nothing to wait for */
 	loam_passthrough_reply_with(opened.backing_id);
 	int sent = fuse_reply_open(req, info);
 	loam_passthrough_reply_with(0);

@@ -33,6 +33,7 @@
 #define INIT_EXT	   (1u << 30)
 #define HANDLE_KILLPRIV_V2 (1u << 28)
 #define PASSTHROUGH_FLAG2  (1u << 5)
+#define FOPEN_NOFLUSH	   (1u << 5)
 #define FOPEN_PASSTHROUGH  (1u << 7)
 
 struct backing_map {
@@ -144,7 +145,7 @@ static ssize_t write_reply(int fd, struct iovec *parts, int count, void *unused)
 		patch_init(passthrough, parts[1].iov_base);
 	} else if (reply_backing_id != 0 && count == 2 && parts[1].iov_len == OPEN_OUT_BYTES) {
 		uint8_t *reply = parts[1].iov_base;
-		put_u32(reply + 8, FOPEN_PASSTHROUGH);
+		put_u32(reply + 8, FOPEN_PASSTHROUGH | FOPEN_NOFLUSH);
 		put_u32(reply + 12, (uint32_t)reply_backing_id);
 		reply_backing_id = 0;
 	}
