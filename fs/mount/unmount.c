@@ -21,16 +21,22 @@
 
 #define MOUNTINFO_BYTES_MAX (16u << 20)
 #define FUSERMOUNT_MS	    20000
+#define STALE_LAYERS_MAX    64
 
 int loam_mount_detach_stale(const char *dir, struct loam_err *err)
 {
 	struct stat stat_buf;
-	if (stat(dir, &stat_buf) == 0 || errno != ENOTCONN)
-		return 0;
-	loam_warn("mount.stale", "dir=%s action=%s", dir, "detach what a dead mount left");
-	if (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
-		return loam_fail_errno(err, "detach the dead mount at %s", dir);
-	return 1;
+	int detached = 0;
+	/* Mounts that died one after the other may lie on top of each other. */
+	for (int layer = 0; layer < STALE_LAYERS_MAX; layer++) {
+		if (stat(dir, &stat_buf) == 0 || errno != ENOTCONN)
+			return detached;
+		loam_warn("mount.stale", "dir=%s action=%s", dir, "detach what a dead mount left");
+		if (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+			return loam_fail_errno(err, "detach the dead mount at %s", dir);
+		detached = 1;
+	}
+	return loam_fail(err, LOAM_E_BUSY, "over %d dead mounts lie at %s", STALE_LAYERS_MAX, dir);
 }
 
 /* Fields of /proc/self/mountinfo: 3 is major:minor, 5 the mount point with \ooo escapes. */

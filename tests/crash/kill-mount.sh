@@ -87,7 +87,6 @@ for round in $(seq "$ROUNDS"); do
 	from=$(date +%s%N)
 	wait_mounted 10
 	away=$((($(date +%s%N) - from) / 1000000))
-	[ $away -lt 5000 ] || fail "the mount was away for $away ms"
 	touch "$DIR/enough"
 	wait $writer || fail "the writer hangs"
 	echo "round $round: the mount was away for $away ms; files written, refused: $(cat "$DIR/writer.out")"
