@@ -84,6 +84,7 @@ struct loam_deadline loam_redis_reply_deadline(const struct loam_redis *redis,
 static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, struct loam_err *err)
 {
 	struct loam_redis_conn *conn;
+	commit->was_lost = false;
 	int rc = loam_redis_pool_take(redis->pool, commit->deadline, &conn, err);
 	if (rc < 0)
 		return err->code == LOAM_E_UNAVAILABLE ? LOAM_REDIS_AGAIN : rc;
@@ -100,6 +101,7 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 	if (rc == LOAM_REDIS_LOST) {
 		struct loam_err lost = *err;
 		loam_err_clear(err);
+		commit->was_lost = true;
 		rc = loam_redis_lost_resolve(redis, conn, commit, err);
 		if (rc == 0) {
 			*err = lost;
@@ -115,12 +117,18 @@ static int attempt(struct loam_redis *redis, struct loam_redis_commit *commit, s
 static int run(struct loam_redis *redis, struct loam_redis_commit *commit, struct loam_err *err)
 {
 	commit->deadline = loam_deadline_in(redis->deadline_ms);
+	struct loam_err named = { 0 }; /* what Redis said last; silence says less */
 	for (unsigned n = 0;; n++) {
 		int rc = attempt(redis, commit, err);
 		if (rc != LOAM_REDIS_AGAIN)
 			return rc < 0 ? loam_context(err, "redis %s", redis->url.shown) : rc;
-		if (!loam_redis_pause(n, commit->deadline))
+		if (!commit->was_lost)
+			named = *err;
+		if (!loam_redis_pause(n, commit->deadline)) {
+			if (named.code != LOAM_E_OK)
+				*err = named;
 			return loam_context(err, "redis %s: nothing was changed", redis->url.shown);
+		}
 		loam_err_clear(err);
 	}
 }

@@ -77,6 +77,7 @@ struct loam_redis_commit {
 	bool results_known;  /* after it was applied */
 	unsigned conflicts;  /* EXECs that failed for a watched key */
 	bool prefers_script; /* Redis is full: only a script may remove */
+	bool was_lost;	     /* the last attempt got no reply */
 };
 
 /*

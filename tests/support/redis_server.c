@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define START_MS 5000
 
@@ -95,7 +96,9 @@ bool loam_redis_server_start(struct loam_redis_server *server, bool appendonly,
 {
 	*server = (struct loam_redis_server){ 0 };
 	*out_reason = "redis-server did not start";
-	snprintf(server->dir, sizeof(server->dir), "/tmp/loam-redis-XXXXXX");
+	/* In memory where there is such a place: a busy disk must not stop the server for seconds. */
+	snprintf(server->dir, sizeof(server->dir), "%s/loam-redis-XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	loam_assert(mkdtemp(server->dir) != NULL);
 	snprintf(server->socket, sizeof(server->socket), "%s/redis.sock", server->dir);
 	fork_server(server, appendonly);

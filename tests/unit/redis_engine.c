@@ -540,6 +540,7 @@ static void a_barrier_fails_when_redis_comes_back_without_what_it_answered(void 
 	struct loam_err err = { 0 };
 	redis->deadline_ms = 5000;
 	put(engine, rec(LOAM_REC_ATTR, 9), "attr");
+	assert_int_equal(engine->ops->barrier(engine, &err), 0);
 	assert_int_equal(barrier_after_restart(engine, &err), 0);
 
 	put(engine, rec(LOAM_REC_ATTR, 9), "newer");
