@@ -17,7 +17,7 @@
 #define LOAM_REDIS_REPLY_MS	 10000 /* a commit without a reply for so long is looked into */
 #define LOAM_REDIS_SCRIPT_WRITES 2000  /* more go by WATCH … EXEC */
 #define LOAM_REDIS_BULK_WRITES \
-	100 /* fewer go by the script, even with COMMIT_BULK: a clone of 100 files is cheaper by EXEC */
+	100 /* fewer go by the script; a clone of 100 files is cheaper by EXEC */
 #define LOAM_REDIS_CONFLICTS_MAX  5 /* in a row, then the script decides */
 #define LOAM_REDIS_WATCHES_MAX	  200
 #define LOAM_REDIS_IDENTITY_BYTES 32

@@ -96,7 +96,7 @@ bool loam_redis_server_start(struct loam_redis_server *server, bool appendonly,
 {
 	*server = (struct loam_redis_server){ 0 };
 	*out_reason = "redis-server did not start";
-	/* In memory where there is such a place: a busy disk must not stop the server for seconds. */
+	/* In memory where there is such a place: a busy disk must not stop the server. */
 	snprintf(server->dir, sizeof(server->dir), "%s/loam-redis-XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	loam_assert(mkdtemp(server->dir) != NULL);

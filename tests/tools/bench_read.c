@@ -120,7 +120,7 @@ static int run_random(char **args)
 	return 0;
 }
 
-/* ---- many files ------------------------------------------------------------------------------- */
+/* ---- many files ------------------------------------------------------------------------------ */
 
 static char *paths[PATHS_MAX];
 static size_t path_count;

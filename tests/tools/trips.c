@@ -79,7 +79,7 @@ static long take_count(void)
 	}
 }
 
-/* ---- what stands ready ------------------------------------------------------------------------ */
+/* ---- what stands ready ----------------------------------------------------------------------- */
 
 static int make_file(struct place *place)
 {
@@ -184,7 +184,7 @@ static int make_many(struct place *place)
 	return 0;
 }
 
-/* ---- what is counted -------------------------------------------------------------------------- */
+/* ---- what is counted ------------------------------------------------------------------------- */
 
 static int lookup(struct place *place)
 {
@@ -366,7 +366,7 @@ static const struct operation operations[] = {
 	{ "clone of a file", open_full, clone_file, 2, "IOCTL: reads 1, changes 1" },
 };
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {

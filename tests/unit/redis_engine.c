@@ -548,7 +548,7 @@ static void a_barrier_fails_when_redis_comes_back_without_what_it_answered(void 
 		if (redis->answered[i].number != 0)
 			loam_redis_server_tell(&server, "1", "HDEL", "loam:txn",
 					       redis->answered[i].field, NULL);
-	/* The removal itself must be in the file: Redis may hold it back as it may hold back all. */
+	/* The removal itself must be in the file: Redis may hold it back too. */
 	assert_int_equal(engine->ops->barrier(engine, &err), 0);
 	assert_int_equal(barrier_after_restart(engine, &err), -LOAM_E_UNAVAILABLE);
 	loam_err_clear(&err);
