@@ -3,11 +3,11 @@
  *
  * A block is written as `.jfs.<name, at most 200 bytes>.tmp.<number>` in its directory and renamed,
  * so it is there whole or not at all; parents are made on the way. put begins the write-out and
- * does not wait for it; sync() makes many blocks durable together: write-out is started for what is left
- * of all of them first, so that one journal commit serves them all, then each file is fdatasync'ed,
- * then each directory that names one of them. Parents are synced once per process and directory
- * (`durable`), unless this process made the directory later. A failed sync is final: the file is
- * removed, so that the next put writes it anew.
+ * does not wait for it; sync() makes many blocks durable together: write-out is started for what is
+ * left of all of them first, so that one journal commit serves them all, then each file is
+ * fdatasync'ed, then each directory that names one of them. Parents are synced once per process and
+ * directory (`durable`), unless this process made the directory later. A failed sync is final: the
+ * file is removed, so that the next put writes it anew.
  *
  * Every path is walked from root_fd with O_NOFOLLOW: a symlink below the root is an error.
  * Locks: `lock` guards the set `durable` only; no call on the disk is made under it.
