@@ -10,6 +10,7 @@ RELAY_PID=
 end()
 {
 	local status=$?
+	set +e
 	[ -z "$RELAY_PID" ] || kill "$RELAY_PID" 2>/dev/null
 	(exit $status)
 	leave
