@@ -11,6 +11,7 @@ end()
 {
 	local status=$?
 	set +e
+	stop_up # while it can still reach Redis
 	[ -z "$RELAY_PID" ] || kill "$RELAY_PID" 2>/dev/null
 	(exit $status)
 	leave
