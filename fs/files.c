@@ -161,6 +161,10 @@ int loam_files_read_ino(struct loam_volume *volume, uint64_t ino, struct loam_bu
 	size_t got = 0;
 	rc = loam_reader_read(reader, 0, out->data + out->bytes, attr.length, &got, err);
 	loam_reader_free(reader);
+	if (rc == -LOAM_E_STALE) {
+		loam_err_clear(err);
+		return loam_fail(err, LOAM_E_NOT_FOUND, "it was removed while it was read");
+	}
 	if (rc < 0)
 		return rc;
 	out->bytes += got;

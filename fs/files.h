@@ -19,7 +19,8 @@ int loam_files_parent(struct loam_volume *volume, const char *path, uint64_t *ou
 /* Makes what is missing, owned by uid:gid with mode; what is there must be a directory. */
 int loam_files_mkdirs(struct loam_volume *volume, const char *path, uint32_t uid, uint32_t gid,
 		      uint16_t mode, uint8_t attr_flags, uint64_t *out_ino, struct loam_err *err);
-/* The whole file, at most out's limit. INVALID when it is not a regular file. */
+/* The whole file, at most out's limit. INVALID when it is not a regular file; NOT_FOUND also when
+ * it is removed (or replaced) while it is read. */
 int loam_files_read(struct loam_volume *volume, const char *path, struct loam_buf *out,
 		    struct loam_err *err);
 int loam_files_read_ino(struct loam_volume *volume, uint64_t ino, struct loam_buf *out,

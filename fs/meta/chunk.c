@@ -5,6 +5,10 @@
  * The write commit is one transaction and, with the attr in the cache, one trip: record, length,
  * times and usage change together, so length never covers bytes that no record holds.
  *
+ * The lists of a removed file are deleted after its inode: read before it, in the same pipeline,
+ * they are whole as long as the inode is there behind them. Without that look a file removed by
+ * another process would read as zeros.
+ *
  * Source: volume format document §4.5 (write commit), §5.1, §5.3.
  */
 #include "fs/meta/content.h"
@@ -46,20 +50,25 @@ int loam_meta_chunks(struct loam_meta *meta, uint64_t ino, uint32_t first, uint3
 {
 	if (count == 0)
 		return 0;
-	loam_auto_free struct loam_record *records = calloc(count, sizeof(*records));
-	loam_auto_free struct loam_value *values = calloc(count, sizeof(*values));
+	loam_auto_free struct loam_record *records = calloc(count + 1, sizeof(*records));
+	loam_auto_free struct loam_value *values = calloc(count + 1, sizeof(*values));
 	if (!records || !values)
 		return loam_fail(err, LOAM_E_BUSY, "no memory for %u chunk lists", count);
 	for (uint32_t i = 0; i < count; i++)
 		records[i] = loam_rec(LOAM_REC_CHUNK, ino, first + i);
+	records[count] = loam_rec(LOAM_REC_ATTR, ino, 0);
 
 	struct loam_engine *engine = loam_meta_engine(meta);
-	int rc = engine->ops->read(engine, records, count, values, err);
+	int rc = engine->ops->read(engine, records, count + 1, values, err);
 	if (rc < 0)
 		return loam_context(err, "read the chunks of inode %llu", (unsigned long long)ino);
 
-	rc = decode_chunks(values, ino, first, count, out_chunks, err);
-	for (uint32_t i = 0; i < count; i++)
+	if (values[count].present)
+		rc = decode_chunks(values, ino, first, count, out_chunks, err);
+	else
+		rc = loam_fail(err, LOAM_E_STALE, "inode %llu was removed",
+			       (unsigned long long)ino);
+	for (uint32_t i = 0; i <= count; i++)
 		loam_value_release(&values[i]);
 	return rc;
 }

@@ -162,7 +162,8 @@ int loam_meta_acl_intern(struct loam_meta *meta, const struct loam_acl *acl, uin
 /* ---- file content ------------------------------------------------------------------------- */
 int loam_meta_new_inode(struct loam_meta *meta, uint64_t *out_ino, struct loam_err *err);
 int loam_meta_new_slice(struct loam_meta *meta, uint64_t *out_id, struct loam_err *err);
-/* Raw records of the chunks [first, first + count), each decoded; one round trip. */
+/* Raw records of the chunks [first, first + count), each decoded; one round trip. STALE when the
+ * inode is no longer there: what is left of its lists is not its content. */
 struct loam_chunk {
 	struct loam_slice *slices; /* oldest first; free() */
 	size_t slice_count;

@@ -38,6 +38,27 @@ int loam_vfs_settle(struct loam_vfs *vfs, uint64_t ino, struct loam_err *err)
 	return rc;
 }
 
+/*
+ * A directory that was removed while somebody stands in it or has it open: as on any Unix it can be
+ * asked, and has no links and nothing in it. The volume keeps no record of it (only files are
+ * sustained), so its times are those of the question. false: the inode is no directory.
+ */
+static bool removed_dir(struct loam_vfs *vfs, uint64_t node, struct loam_attr *out_attr)
+{
+	struct loam_node_info info;
+	if (!loam_nodes_find(vfs->nodes, node, &info) || info.type != LOAM_TYPE_DIR)
+		return false;
+	struct timespec now = loam_clock_now();
+	*out_attr = (struct loam_attr){ .type = LOAM_TYPE_DIR,
+					.mode = info.mode,
+					.uid = info.uid,
+					.gid = info.gid,
+					.atime = now,
+					.mtime = now,
+					.ctime = now };
+	return true;
+}
+
 int loam_vfs_getattr(struct loam_vfs *vfs, uint64_t node, const struct loam_handle *handle,
 		     struct loam_attr *out_attr, uint32_t *out_attr_ms, struct loam_err *err)
 {
@@ -56,6 +77,11 @@ int loam_vfs_getattr(struct loam_vfs *vfs, uint64_t node, const struct loam_hand
 	}
 
 	rc = loam_meta_getattr(vfs->meta, ino, out_attr, err);
+	if (rc == -LOAM_E_NOT_FOUND && removed_dir(vfs, node, out_attr)) {
+		loam_err_clear(err);
+		*out_attr_ms = 0;
+		return 0;
+	}
 	if (rc)
 		return rc;
 

@@ -132,7 +132,8 @@ class Side:
 
     def held_stat(self, slot):
         is_now = os.fstat(self.open_files[slot])
-        return (is_now.st_size, is_now.st_nlink, oct(is_now.st_mode))
+        size = None if stat.S_ISDIR(is_now.st_mode) else is_now.st_size  # a directory's is its file system's affair
+        return (size, is_now.st_nlink, oct(is_now.st_mode))
 
     def held_sync(self, slot):
         os.fsync(self.open_files[slot])
@@ -232,19 +233,54 @@ def same_copy(operation, sides):
     return True
 
 
+class ReadOnlyHandles:
+    """Slots that were opened while their file had no write bit.
+
+    Such a handle may be the kernel's own (passthrough): it keeps the bytes it opened, so once the file can be
+    changed again its answers are no longer those of the plain directory, by design.
+    """
+
+    def __init__(self, side):
+        self.side = side
+        self.slots = {}  # slot: has its file had a write bit since?
+
+    def _writable(self, slot):
+        mode = os.fstat(self.side.open_files[slot]).st_mode
+        return not stat.S_ISREG(mode) or bool(mode & 0o222)
+
+    def saw(self, operation, answer):
+        if answer is not None:
+            return
+        if operation[0] == "hold":
+            slot = operation[1]
+            self.slots.pop(slot, None)
+            if not self._writable(slot):
+                self.slots[slot] = False
+        elif operation[0] == "let_go":
+            self.slots.pop(operation[1], None)
+        elif operation[0] == "chmod":
+            for slot in self.slots:
+                self.slots[slot] |= self._writable(slot)
+
+    def may_differ(self, operation):
+        return operation[0] in ("held_read", "held_stat") and self.slots.get(operation[1], False)
+
+
 def main():
     seed, seconds = int(sys.argv[1]), float(sys.argv[2])
     sides = [Side(sys.argv[3]), Side(sys.argv[4])]
     rng = random.Random(seed)
+    read_only = ReadOnlyHandles(sides[0])
     end, number, last = time.monotonic() + seconds, 0, []
     os.umask(0o022)
     while time.monotonic() < end:
         for _ in range(1000):
             number += 1
             operation = draw(rng)
-            if not same_copy(operation, sides):
+            if not same_copy(operation, sides) or read_only.may_differ(operation):
                 continue
             answers = [do(side, operation) for side in sides]
+            read_only.saw(operation, answers[0])
             last = (last + [(number, short(operation), answers[0])])[-30:]
             if answers[0] != answers[1]:
                 for line in last:

@@ -102,6 +102,18 @@ static void of_many_at_once_every_change_holds(void **state)
 	assert_int_equal(loam_tree_world_entries(*state, ROOT), 2);
 }
 
+/* Between the name and its bytes the inode may go: that is "not found", never other bytes. */
+static void a_file_removed_before_it_is_read_is_not_found(void **state)
+{
+	struct loam_volume *volume = volume_of(state);
+	loam_auto_buf struct loam_buf text = LOAM_BUF(1000);
+	assert_int_equal(replace(volume, 0, "first"), 0);
+	uint64_t first = ino_of(volume, ROOT "/f");
+	assert_int_equal(replace(volume, first, "second"), 0);
+	assert_code(loam_files_read_ino(volume, first, &text, &err), LOAM_E_NOT_FOUND);
+	assert_int_equal(text.bytes, 0);
+}
+
 static void a_symlink_on_the_way_is_not_followed(void **state)
 {
 	struct loam_volume *volume = volume_of(state);
@@ -210,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_replacement_counts_only_on_what_was_expected),
 		TEST(of_many_at_once_every_change_holds),
+		TEST(a_file_removed_before_it_is_read_is_not_found),
 		TEST(a_symlink_on_the_way_is_not_followed),
 		TEST(what_is_no_path_is_refused),
 		TEST(a_directory_in_the_place_of_a_file_stays),

@@ -1,6 +1,7 @@
 /*
  * Files and names of the mounted file system through real system calls. Names are sentences.
  */
+#include "core/clock.h"
 #include "tests/support/mount_world.h"
 
 #include <sys/mman.h>
@@ -232,6 +233,24 @@ static void directories_come_and_go(void **state)
 	assert_errno(stat(at("d"), &st), ENOENT);
 }
 
+/* Attributes live a second: the question behind it is the mount's, not the kernel's memory. */
+static void a_removed_directory_can_be_asked_while_open(void **state)
+{
+	struct stat st;
+	assert_works(mkdir(at("gone"), 0750));
+	int fd = open(at("gone"), O_RDONLY | O_DIRECTORY);
+	assert_works(fd);
+	assert_works(rmdir(at("gone")));
+	loam_clock_sleep_ms(1200);
+	assert_works(fstat(fd, &st));
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(st.st_size, 0);
+	assert_works(close(fd));
+	assert_errno(stat(at("gone"), &st), ENOENT);
+}
+
 static void names_have_255_bytes(void **state)
 {
 	char name[300];
@@ -402,6 +421,7 @@ int main(void)
 		cmocka_unit_test(times_are_what_was_set),
 		cmocka_unit_test(the_time_of_a_write_stays_after_its_commit),
 		cmocka_unit_test(directories_come_and_go),
+		cmocka_unit_test(a_removed_directory_can_be_asked_while_open),
 		cmocka_unit_test(names_have_255_bytes),
 		cmocka_unit_test(reserved_names_are_refused),
 		cmocka_unit_test(renames_keep_their_flags),

@@ -259,6 +259,24 @@ static void a_block_that_stays_missing_is_damage(void **state)
 	data_volume_close(&volume);
 }
 
+/* Its lists are deleted after its inode: without the inode they are no holes. */
+static void a_file_that_somebody_removed_is_stale_and_not_zeros(void **state)
+{
+	struct loam_err err = { 0 };
+	struct loam_reader *reader;
+	uint8_t out[10];
+	size_t got = 0;
+	data_volume_open(&volume, "", 64, NULL);
+	uint64_t ino = written_file((const uint8_t *)"0123456789", 10);
+	assert_int_equal(loam_reader_new(volume.data, ino, 10, &reader, &err), 0);
+	assert_int_equal(loam_meta_unlink(volume.meta, &loam_who_root, LOAM_INO_ROOT,
+					  loam_name_of("file0"), &err),
+			 0);
+	assert_int_equal(loam_reader_read(reader, 0, out, 10, &got, &err), -LOAM_E_STALE);
+	loam_reader_free(reader);
+	data_volume_close(&volume);
+}
+
 static void a_store_that_stumbles_is_asked_again(void **state)
 {
 	data_volume_open(&volume, "get:1:UNAVAILABLE,get:2:CORRUPT", 64, NULL);
@@ -301,6 +319,7 @@ int main(void)
 		cmocka_unit_test(a_compaction_behind_the_readers_back_is_no_matter),
 		cmocka_unit_test(a_long_list_is_compacted_after_a_read),
 		cmocka_unit_test(a_block_that_stays_missing_is_damage),
+		cmocka_unit_test(a_file_that_somebody_removed_is_stale_and_not_zeros),
 		cmocka_unit_test(a_store_that_stumbles_is_asked_again),
 		cmocka_unit_test(blocks_in_files_are_read_where_they_are),
 	};
