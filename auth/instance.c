@@ -3,6 +3,9 @@
  */
 #include "auth/instance.h"
 
+#include "auth/audit.h"
+#include "core/log.h"
+
 #include <string.h>
 
 static int open_volume(struct loam_instance *instance, const struct loam_instance_options *options,
@@ -39,6 +42,16 @@ static int check_durability(struct loam_instance *instance, struct loam_err *err
 			 reason);
 }
 
+static int open_audit(const struct loam_instance *instance, bool serves, struct loam_err *err)
+{
+	int rc = loam_audit_open(instance->config, serves ? LOAM_DOOR_SERVER : LOAM_DOOR_CLI, err);
+	if (rc == 0 || serves)
+		return rc;
+	loam_warn("audit.off", "error=%s", err->text);
+	loam_err_clear(err);
+	return 0;
+}
+
 int loam_instance_open(const struct loam_instance_options *options,
 		       struct loam_instance **out_instance, struct loam_err *err)
 {
@@ -57,6 +70,8 @@ int loam_instance_open(const struct loam_instance_options *options,
 	if (rc < 0)
 		return rc;
 	rc = loam_auth_open(&instance->tree, &instance->auth, err);
+	if (rc == 0)
+		rc = open_audit(instance, options->session, err);
 	if (rc < 0)
 		return rc;
 	*out_instance = loam_steal(&instance);
@@ -67,6 +82,7 @@ void loam_instance_close(struct loam_instance *instance)
 {
 	if (!instance)
 		return;
+	loam_audit_close();
 	loam_auth_close(instance->auth);
 	loam_volume_close(instance->volume);
 	loam_config_free(instance->config);

@@ -23,7 +23,8 @@ struct loam_instance_options {
 	bool cache;	      /* use the node cache of the configuration */
 };
 
-/* The tree is made where it is missing. */
+/* The tree is made where it is missing; the audit log is opened (a server needs it to, the command
+ * line warns). */
 int loam_instance_open(const struct loam_instance_options *options,
 		       struct loam_instance **out_instance, struct loam_err *err);
 void loam_instance_close(struct loam_instance *instance);

@@ -40,7 +40,13 @@
 	X_NUMBER(cache_size_mib, "cache.sizeMiB", 10240, 64, 1048576, "MiB",                 \
 		 "size of the node cache")                                                   \
 	X_NUMBER(lfs_staging_seconds, "lfs.stagingSeconds", 3600, 1, 604800, "s",            \
-		 "life of a staging directory after its last sign of life")
+		 "life of a staging directory after its last sign of life")                  \
+	X_TEXT(audit_path, "audit.path", "",                                                 \
+	       "audit log; empty: log/audit.log beside this file, else in /var/log/loam, "   \
+	       "where there is such a directory; off: none")                                 \
+	X_NUMBER(audit_max_mib, "audit.maxMiB", 64, 1, 65536, "MiB",                         \
+		 "size at which the audit log is rotated")                                   \
+	X_NUMBER(audit_keep, "audit.keep", 16, 1, 1000, "files", "rotated audit logs that are kept")
 
 struct loam_config {
 #define X_TEXT(field, key, def, help)			char *field;
