@@ -196,6 +196,13 @@ void loam_tree_links_path(const struct loam_tree *tree, const struct loam_repo *
 	join(out, tree->root, "/.loam/repos/", text, "/lfs");
 }
 
+void loam_tree_locks_path(const struct loam_tree *tree, const struct loam_repo *repo, char *out)
+{
+	char text[LOAM_REPO_TEXT_BYTES];
+	loam_repo_text(repo, text);
+	join(out, tree->root, "/.loam/repos/", text, "/locks");
+}
+
 void loam_tree_pool_path(const struct loam_tree *tree, const char *oid, char *out)
 {
 	char place[LOAM_REPO_TEXT_BYTES];

@@ -41,6 +41,7 @@ bool loam_user_name_is_valid(const char *text); /* what useradd takes, lower cas
 /* Paths below the root, into out (LOAM_PATH_BYTES_MAX). */
 void loam_tree_gate_path(const struct loam_tree *tree, const struct loam_repo *repo, char *out);
 void loam_tree_links_path(const struct loam_tree *tree, const struct loam_repo *repo, char *out);
+void loam_tree_locks_path(const struct loam_tree *tree, const struct loam_repo *repo, char *out);
 void loam_tree_pool_path(const struct loam_tree *tree, const char *oid, char *out);
 /* "/.loam/" + rest */
 void loam_tree_state_path(const struct loam_tree *tree, const char *rest, char *out);

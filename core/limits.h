@@ -30,6 +30,8 @@
 #define LOAM_LFS_LINK_SECONDS	   43200
 #define LOAM_LFS_TRANSFERS_MAX	   32 /* per principal */
 #define LOAM_POINTER_BYTES_MAX	   1024
+#define LOAM_LFS_LOCKS_MAX	   10000 /* of one repository */
+#define LOAM_LFS_LOCKS_PAGE	   100
 
 /* Volume */
 #define LOAM_NAME_BYTES_MAX	   255

@@ -2,7 +2,7 @@
  * `loam fsck`, the LFS part (lfs/fsck_lfs.h): what steps 3 and 4 of a push must leave behind.
  *
  *   1 the pool      each file by itself: name, owner, mode, xattr, bytes; remembered by inode
- *   2 the links     each is a pool file of its name; counted
+ *   2 the links     each is a pool file of its name; counted. Beside them the repository's locks
  *   3 link counts   1 + holders; one that differs is counted again between two readings of it
  *   4 staging       no sign of life for long
  */
@@ -13,6 +13,7 @@
 #include "core/cmd.h"
 #include "core/hash.h"
 #include "fs/files.h"
+#include "lfs/lock_store.h"
 #include "lfs/staging.h"
 
 #include <stdio.h>
@@ -303,15 +304,45 @@ static int see_link(struct check *check, const char *path, const struct loam_dir
 	return 0;
 }
 
-static int see_repo(struct check *check, const char *path, const struct loam_dir_entry *entry,
+static int see_lock(struct check *check, const char *path, const struct loam_dir_entry *entry,
 		    struct loam_err *err)
+{
+	char text[NAME_SHOWN_BYTES];
+	int rc =
+		entry->attr.type == LOAM_TYPE_FILE
+			? loam_lock_store_is_sound(check->tree, entry->dentry.ino, entry->name, err)
+			: 0;
+	if (rc == -LOAM_E_NOT_FOUND)
+		return maybe(rc, err);
+	if (rc == 0)
+		FOUND(check, "L07", "%s/%s is no lock: it keeps nobody from a push", path,
+		      shown(entry->name, text));
+	return rc < 0 ? rc : 0;
+}
+
+static int see_locks(struct check *check, const char *path, const struct loam_dir_entry *repo,
+		     struct loam_err *err)
+{
+	loam_auto_free char *locks =
+		loam_xasprintf("%s/%.*s/locks", path, repo->name.bytes, repo->name.data);
+	uint64_t ino;
+	struct loam_attr attr;
+	int rc = maybe(loam_files_lookup(check->tree->volume, locks, &ino, &attr, err), err);
+	if (rc <= 0)
+		return rc;
+	if (attr.type == LOAM_TYPE_DIR)
+		return each_entry(check, locks, ino, see_lock, err);
+	FOUND(check, "L07", "%s is no directory", locks);
+	return 0;
+}
+
+static int see_links(struct check *check, const char *path, const struct loam_dir_entry *entry,
+		     struct loam_err *err)
 {
 	loam_auto_free char *links =
 		loam_xasprintf("%s/%.*s/lfs", path, entry->name.bytes, entry->name.data);
 	uint64_t ino;
 	struct loam_attr attr;
-	if (entry->attr.type != LOAM_TYPE_DIR)
-		return 0;
 	int rc = maybe(loam_files_lookup(check->tree->volume, links, &ino, &attr, err), err);
 	if (rc <= 0)
 		return rc;
@@ -324,6 +355,15 @@ static int see_repo(struct check *check, const char *path, const struct loam_dir
 	loam_assert(check->link_dirs != NULL);
 	check->link_dirs[check->link_dir_count++] = ino;
 	return each_entry(check, links, ino, see_link, err);
+}
+
+static int see_repo(struct check *check, const char *path, const struct loam_dir_entry *entry,
+		    struct loam_err *err)
+{
+	if (entry->attr.type != LOAM_TYPE_DIR)
+		return 0;
+	int rc = see_links(check, path, entry, err);
+	return rc < 0 ? rc : see_locks(check, path, entry, err);
 }
 
 static int see_namespace(struct check *check, const char *path, const struct loam_dir_entry *entry,

@@ -1,5 +1,5 @@
 /*
- * lfs/batch, lfs/locks and lfs/ref: the matrix of callers, the seven checks of
+ * lfs/batch and lfs/ref: the matrix of callers, the seven checks of
  * git-lfs-test-server-api, and hostile bodies (reliability.md lfs-1 to lfs-7, lfs-11, lfs-14).
  */
 #include "core/auto.h"
@@ -394,48 +394,6 @@ static void a_held_object_of_another_size_is_422_on_upload(void **state)
 	loam_web_reply_release(&reply);
 }
 
-/* ---- locks ----------------------------------------------------------------------------------- */
-
-static void there_are_no_locks_and_the_answers_say_so(void **state)
-{
-	static const struct {
-		enum loam_lfs_user user;
-		unsigned method;
-		const char *place, *body;
-		int status;
-		const char *answer;
-	} cases[] = {
-		{ ALICE, LOAM_GET, "", NULL, 200, "{\"locks\":[]}" },
-		{ BOB, LOAM_GET, "?limit=5&path=x", NULL, 200, "{\"locks\":[]}" },
-		{ CAROL, LOAM_GET, "", NULL, 404, NULL },
-		{ NOBODY, LOAM_GET, "", NULL, 401, NULL },
-		{ ALICE, LOAM_GET, "?limit=-1", NULL, 422, NULL },
-		{ ALICE, LOAM_GET, "?cursor=x", NULL, 422, NULL },
-		{ ALICE, LOAM_POST, "/verify", "{\"ref\":{\"name\":\"refs/heads/main\"}}", 200,
-		  "{\"ours\":[],\"theirs\":[]}" },
-		{ ALICE, LOAM_POST, "/verify", "", 200, "{\"ours\":[],\"theirs\":[]}" },
-		{ ALICE, LOAM_POST, "/verify", "{", 400, NULL },
-		{ BOB, LOAM_POST, "/verify", "{}", 403, NULL },
-		{ NOBODY, LOAM_POST, "/verify", "{}", 401, NULL },
-		{ ALICE, LOAM_POST, "", "{\"path\":\"a\"}", 501, NULL },
-		{ BOB, LOAM_POST, "", "{\"path\":\"a\"}", 403, NULL },
-		{ ALICE, LOAM_POST, "/17/unlock", "{}", 404, NULL },
-	};
-	for (size_t i = 0; i < LOAM_ARRAY_COUNT(cases); i++) {
-		loam_auto_free char *target =
-			loam_xasprintf("/qwen/tiny.git/info/lfs/locks%s", cases[i].place);
-		struct loam_web_reply reply =
-			loam_lfs_world_call(*state, cases[i].user, cases[i].method, target,
-					    cases[i].body);
-		assert_int_equal(reply.status, cases[i].status);
-		if (cases[i].answer)
-			assert_string_equal(loam_buf_text(&reply.body), cases[i].answer);
-		else
-			assert_non_null(json_object_get(reply.json, "message"));
-		loam_web_reply_release(&reply);
-	}
-}
-
 #define IN_WORLD(test) \
 	cmocka_unit_test_setup_teardown(test, loam_lfs_world_setup, loam_lfs_world_teardown)
 
@@ -456,7 +414,6 @@ int main(void)
 		IN_WORLD(another_repositorys_object_is_as_an_unknown_one),
 		IN_WORLD(links_say_who_where_and_until_when),
 		IN_WORLD(a_held_object_of_another_size_is_422_on_upload),
-		IN_WORLD(there_are_no_locks_and_the_answers_say_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
