@@ -110,7 +110,7 @@ void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec 
 	add(env, loam_xasprintf("REMOTE_USER=%s", user));
 	add(env, loam_xasprintf("REMOTE_ADDR=%s", spec->peer));
 	add(env, loam_xasprintf("GIT_COMMITTER_NAME=%s", user));
-	add(env, loam_xasprintf("GIT_COMMITTER_EMAIL=%s@http.%s", user, spec->peer));
+	add(env, loam_xasprintf("GIT_COMMITTER_EMAIL=%s@%s.%s", user, spec->door, spec->peer));
 	add(env, loam_xasprintf("LOAM_REPO=%s", spec->repo));
 	if (spec->protocol)
 		add(env, loam_xasprintf("GIT_PROTOCOL=%s", spec->protocol));

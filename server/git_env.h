@@ -23,6 +23,7 @@ struct loam_git_env_spec {
 	const char *protocol; /* of Git-Protocol, checked by loam_git_protocol_is_valid, or NULL */
 	const char *user;     /* "" for nobody */
 	const char *peer;
+	const char *door;	 /* "http" or "ssh": host part of the committer's address */
 	const char *repo;	 /* "models/ns/name": LOAM_REPO */
 	const char *hook_socket; /* both or neither */
 	const char *hook_ticket;

@@ -13,63 +13,38 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "server/git_env.h"
-#include "server/git_run.h"
-#include "server/git_slots.h"
+#include "server/git_service.h"
 #include "server/http.h"
-#include "server/server.h"
-#include "sync/git_push.h"
-#include "sync/publish.h"
 
 #include "core/banned.h"
 
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
-#define SLOT_WAIT_MS 20000
-#define RECHECK_MS   5000
-#define PKT_HEAD     4
-
-enum service { UPLOAD_PACK, RECEIVE_PACK };
+#define RECHECK_MS 5000
 
 static const struct {
-	const char *name;    /* of service= and the route */
-	const char *command; /* git's */
+	const char *name; /* of service= and the route */
 	enum loam_want want;
 	const char *request_type, *result_type, *refs_type;
 	const char *refs_line;
 } services[] = {
-	[UPLOAD_PACK] = { "git-upload-pack", "upload-pack", LOAM_WANT_READ,
-			  "application/x-git-upload-pack-request",
-			  "application/x-git-upload-pack-result",
-			  "application/x-git-upload-pack-advertisement",
-			  "001e# service=git-upload-pack\n0000" },
-	[RECEIVE_PACK] = { "git-receive-pack", "receive-pack", LOAM_WANT_WRITE,
-			   "application/x-git-receive-pack-request",
-			   "application/x-git-receive-pack-result",
-			   "application/x-git-receive-pack-advertisement",
-			   "001f# service=git-receive-pack\n0000" },
-};
-
-/* The commands of a push, counted as they stream by: pkt-lines up to the first flush. */
-struct commands {
-	char head[PKT_HEAD];
-	size_t head_bytes;
-	size_t left; /* of the present packet */
-	size_t count;
-	bool over; /* the flush has passed, or git will refuse what this is */
+	[LOAM_UPLOAD_PACK] = { "git-upload-pack", LOAM_WANT_READ,
+			       "application/x-git-upload-pack-request",
+			       "application/x-git-upload-pack-result",
+			       "application/x-git-upload-pack-advertisement",
+			       "001e# service=git-upload-pack\n0000" },
+	[LOAM_RECEIVE_PACK] = { "git-receive-pack", LOAM_WANT_WRITE,
+				"application/x-git-receive-pack-request",
+				"application/x-git-receive-pack-result",
+				"application/x-git-receive-pack-advertisement",
+				"001f# service=git-receive-pack\n0000" },
 };
 
 struct git_request {
-	enum service service;
-	struct loam_server *server;
-	struct loam_repo repo;
+	struct loam_git_service service;
 	bool repo_is_valid;
-	struct loam_principal who;
-	char slot[LOAM_GIT_SLOT_BYTES];
-	char ticket[LOAM_TICKET_BYTES];
-	struct loam_git_run *run;
-	struct commands commands;
+	struct loam_git_commands commands;
 	uint64_t checked_ms;
 };
 
@@ -78,9 +53,10 @@ struct git_request {
 static int check_rights(struct loam_web_request *request, struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	int rc =
-		git->server->authorize(git->server, request, git->repo_is_valid ? &git->repo : NULL,
-				       services[git->service].want, &git->who, err);
+	struct loam_git_service *service = &git->service;
+	int rc = service->server->authorize(service->server, request,
+					    git->repo_is_valid ? &service->repo : NULL,
+					    services[service->kind].want, &service->who, err);
 	git->checked_ms = loam_clock_ms();
 	return rc;
 }
@@ -93,44 +69,24 @@ static int check_rights_again(struct loam_web_request *request, struct loam_err 
 	return check_rights(request, err);
 }
 
-static struct git_request *new_request(struct loam_web_request *request, enum service service)
+static struct git_request *new_request(struct loam_web_request *request, enum loam_git_kind kind)
 {
 	struct git_request *git = loam_xnew(struct git_request);
 	struct loam_err ignored = { 0 };
-	git->service = service;
-	git->server = request->context;
+	git->service.kind = kind;
+	git->service.server = request->context;
 	git->repo_is_valid =
-		loam_repo_parse(loam_web_param(request, "repo"), &git->repo, &ignored) == 0;
+		loam_repo_parse(loam_web_param(request, "repo"), &git->service.repo, &ignored) == 0;
 	request->state = git;
 	return git;
-}
-
-static int find_dir(struct git_request *git, char out[LOAM_PATH_BYTES_MAX], struct loam_err *err)
-{
-	struct loam_server *server = git->server;
-	if (server->git_dir)
-		return server->git_dir(server, &git->repo, out, err);
-	snprintf(out, LOAM_PATH_BYTES_MAX, "%s/%s/%s/%s.git", server->repos,
-		 loam_kind_name(git->repo.kind), git->repo.ns, git->repo.name);
-	struct stat there;
-	if (stat(out, &there) < 0 || !S_ISDIR(there.st_mode))
-		return loam_fail(err, LOAM_E_NOT_FOUND, "this repository has no Git data here");
-	return 0;
 }
 
 /* false: answered 429. */
 static bool take_slot(struct loam_web_request *request)
 {
 	struct git_request *git = request->state;
-	char slot[LOAM_GIT_SLOT_BYTES];
-	if (git->who.kind == LOAM_ANONYMOUS)
-		snprintf(slot, sizeof(slot), "a:%s", request->peer);
-	else
-		snprintf(slot, sizeof(slot), "u:%u", git->who.uid);
-	if (loam_git_slots_take(git->server->git_slots, slot, SLOT_WAIT_MS)) {
-		memcpy(git->slot, slot, sizeof(slot));
+	if (loam_git_service_enter(&git->service, request->peer))
 		return true;
-	}
 	loam_web_answer_text(request, 429,
 			     "too many Git operations of yours run already; try again\n");
 	loam_web_set_header(request, "Retry-After", "5");
@@ -146,59 +102,23 @@ static bool is_over(void *arg)
 
 /* ---- the child ------------------------------------------------------------------------------- */
 
-/* The lock that the push holds, unless the repository is another server's, and its ticket. */
-static int begin_push(struct git_request *git, const char *dir, int *out_fd, struct loam_err *err)
-{
-	struct loam_server *server = git->server;
-	size_t repos_bytes = strlen(server->repos);
-	int rc = 0;
-	if (strncmp(dir, server->repos, repos_bytes) == 0 && dir[repos_bytes] == '/')
-		rc = loam_git_push_enter(dir, out_fd, err);
-	if (rc == 0 && server->ticket_new)
-		rc = server->ticket_new(server, &git->repo, &git->who, git->ticket, err);
-	return rc;
-}
-
 static int start_child(struct loam_web_request *request, bool advertise, struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	struct loam_server *server = git->server;
-	char dir[LOAM_PATH_BYTES_MAX], repo[LOAM_REPO_TEXT_BYTES];
-	loam_auto_fd int push_fd = -1;
-	int rc = find_dir(git, dir, err);
-	if (rc == 0 && git->service == RECEIVE_PACK && !advertise)
-		rc = begin_push(git, dir, &push_fd, err);
-	if (rc < 0)
-		return rc;
-	loam_repo_text(&git->repo, repo);
 	const char *protocol = request->header(request, "Git-Protocol");
-	struct loam_git_env_spec env_spec = {
-		.dir = dir,
-		.home = server->repos,
-		.protocol = protocol && loam_git_protocol_is_valid(protocol) ? protocol : NULL,
-		.user = request->user,
+	const char *const words[] = { advertise ? "--http-backend-info-refs" : "--stateless-rpc",
+				      NULL };
+	const struct loam_git_start start = {
+		.door = "http",
 		.peer = request->peer,
-		.repo = repo,
-		.hook_socket = server->hook_socket,
-		.hook_ticket = git->ticket[0] ? git->ticket : NULL,
-		.hooks_dir = git->ticket[0] ? server->hooks_dir : NULL,
+		.protocol = protocol && loam_git_protocol_is_valid(protocol) ? protocol : NULL,
+		.words = words,
+		.changes = git->service.kind == LOAM_RECEIVE_PACK && !advertise,
+		.has_input = !advertise,
+		.is_over = is_over,
+		.is_over_arg = request,
 	};
-	struct loam_git_env env;
-	loam_git_env_init(&env, &env_spec);
-	const char *const argv[] = { "git", services[git->service].command,
-				     advertise ? "--http-backend-info-refs" : "--stateless-rpc",
-				     ".", NULL };
-	struct loam_git_run_spec spec = { .argv = argv,
-					  .env = env.env,
-					  .dir = dir,
-					  .spool_dir = server->repos,
-					  .has_input = !advertise,
-					  .keep_fd = push_fd < 0 ? 0 : push_fd,
-					  .is_over = is_over,
-					  .is_over_arg = request };
-	rc = loam_git_run_start(&spec, &git->run, err);
-	loam_git_env_release(&env);
-	return rc;
+	return loam_git_service_start(&git->service, &start, err);
 }
 
 static int64_t source_git(void *arg, void *out, size_t out_bytes, struct loam_err *err)
@@ -206,13 +126,13 @@ static int64_t source_git(void *arg, void *out, size_t out_bytes, struct loam_er
 	struct loam_web_request *request = arg;
 	struct git_request *git = request->state;
 	int rc = check_rights_again(request, err);
-	return rc < 0 ? rc : loam_git_run_read(git->run, out, out_bytes, err);
+	return rc < 0 ? rc : loam_git_run_read(git->service.run, out, out_bytes, err);
 }
 
 static int answer_stream(struct loam_web_request *request, const char *type, struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	int rc = loam_git_run_begin_output(git->run, err);
+	int rc = loam_git_run_begin_output(git->service.run, err);
 	if (rc < 0)
 		return rc;
 	request->response.status = 200;
@@ -230,15 +150,7 @@ static void end_git(struct loam_web_request *request)
 	struct git_request *git = request->state;
 	if (!git)
 		return;
-	bool unsure = git->ticket[0] && git->run && !loam_git_run_went_well(git->run);
-	loam_git_run_free(git->run);
-	if (unsure && git->server->publisher)
-		loam_publish_soon(git->server->publisher, &git->repo);
-	if (git->slot[0])
-		loam_git_slots_give(git->server->git_slots, git->slot);
-	if (git->ticket[0] && git->server->ticket_end)
-		git->server->ticket_end(git->server, git->ticket);
-	explicit_bzero(git->ticket, sizeof(git->ticket));
+	loam_git_service_end(&git->service);
 	free(git);
 	request->state = NULL;
 }
@@ -254,7 +166,7 @@ static int begin_refs(struct loam_web_request *request, struct loam_err *err)
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(services); i++) {
 		if (strcmp(name, services[i].name) != 0)
 			continue;
-		new_request(request, (enum service)i);
+		new_request(request, (enum loam_git_kind)i);
 		int rc = check_rights(request, err);
 		if (rc == 0 && take_slot(request))
 			rc = start_child(request, true, err);
@@ -266,30 +178,30 @@ static int begin_refs(struct loam_web_request *request, struct loam_err *err)
 static int finish_refs(struct loam_web_request *request, struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	const char *line = services[git->service].refs_line;
-	bool is_v2 = git->service == UPLOAD_PACK &&
+	const char *line = services[git->service.kind].refs_line;
+	bool is_v2 = git->service.kind == LOAM_UPLOAD_PACK &&
 		     loam_git_protocol_is_v2(request->header(request, "Git-Protocol"));
-	int rc = loam_git_run_begin_output(git->run, err);
+	int rc = loam_git_run_begin_output(git->service.run, err);
 	if (rc == 0)
 		return loam_fail(err, LOAM_E_IO, "git advertised nothing");
 	if (rc == 1)
-		rc = answer_stream(request, services[git->service].refs_type, err);
+		rc = answer_stream(request, services[git->service.kind].refs_type, err);
 	if (rc == 0 && !is_v2)
-		rc = loam_git_run_preface(git->run, line, strlen(line), err);
+		rc = loam_git_run_preface(git->service.run, line, strlen(line), err);
 	return rc;
 }
 
 /* ---- the two services ------------------------------------------------------------------------ */
 
-static int begin_service(struct loam_web_request *request, enum service service,
+static int begin_service(struct loam_web_request *request, enum loam_git_kind kind,
 			 struct loam_err *err)
 {
 	const char *type = request->header(request, "Content-Type");
-	new_request(request, service);
+	new_request(request, kind);
 	int rc = check_rights(request, err);
 	if (rc < 0)
 		return rc;
-	if (!type || strcmp(type, services[service].request_type) != 0) {
+	if (!type || strcmp(type, services[kind].request_type) != 0) {
 		loam_web_answer_text(request, 415, "this Content-Type is not Git's\n");
 		return 0;
 	}
@@ -298,54 +210,12 @@ static int begin_service(struct loam_web_request *request, enum service service,
 
 static int begin_upload_pack(struct loam_web_request *request, struct loam_err *err)
 {
-	return begin_service(request, UPLOAD_PACK, err);
+	return begin_service(request, LOAM_UPLOAD_PACK, err);
 }
 
 static int begin_receive_pack(struct loam_web_request *request, struct loam_err *err)
 {
-	return begin_service(request, RECEIVE_PACK, err);
-}
-
-static int hex_value(const char head[PKT_HEAD])
-{
-	int value = 0;
-	for (int i = 0; i < PKT_HEAD; i++) {
-		const char *digits = "0123456789abcdef";
-		const char *at =
-			head[i] ? strchr(digits, head[i] | (head[i] > '9' ? 0x20 : 0)) : NULL;
-		if (!at)
-			return -1;
-		value = value * 16 + (int)(at - digits);
-	}
-	return value;
-}
-
-static int count_commands(struct commands *commands, const uint8_t *data, size_t bytes,
-			  struct loam_err *err)
-{
-	while (bytes > 0 && !commands->over) {
-		if (commands->left > 0) {
-			size_t take = bytes < commands->left ? bytes : commands->left;
-			commands->left -= take;
-			data += take;
-			bytes -= take;
-			continue;
-		}
-		commands->head[commands->head_bytes++] = (char)*data++;
-		bytes--;
-		if (commands->head_bytes < PKT_HEAD)
-			continue;
-		commands->head_bytes = 0;
-		int value = hex_value(commands->head);
-		commands->over = value <= PKT_HEAD;
-		if (commands->over)
-			return 0;
-		commands->left = (size_t)value - PKT_HEAD;
-		if (++commands->count > LOAM_GIT_PUSH_REFS_MAX)
-			return loam_fail(err, LOAM_E_TOO_LARGE, "a push may change at most %d refs",
-					 LOAM_GIT_PUSH_REFS_MAX);
-	}
-	return 0;
+	return begin_service(request, LOAM_RECEIVE_PACK, err);
 }
 
 static int sink_git(struct loam_web_request *request, const void *data, size_t data_bytes,
@@ -353,16 +223,16 @@ static int sink_git(struct loam_web_request *request, const void *data, size_t d
 {
 	struct git_request *git = request->state;
 	int rc = check_rights_again(request, err);
-	if (rc == 0 && git->service == RECEIVE_PACK)
-		rc = count_commands(&git->commands, data, data_bytes, err);
-	return rc < 0 ? rc : loam_git_run_feed(git->run, data, data_bytes, err);
+	if (rc == 0 && git->service.kind == LOAM_RECEIVE_PACK)
+		rc = loam_git_commands_count(&git->commands, data, data_bytes, err);
+	return rc < 0 ? rc : loam_git_run_feed(git->service.run, data, data_bytes, err);
 }
 
 static int finish_service(struct loam_web_request *request, struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	loam_git_run_end_input(git->run);
-	return answer_stream(request, services[git->service].result_type, err);
+	loam_git_run_end_input(git->service.run);
+	return answer_stream(request, services[git->service.kind].result_type, err);
 }
 
 static const struct loam_web_handler refs = { .begin = begin_refs,

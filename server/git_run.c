@@ -28,6 +28,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #define PREFACE_BYTES_MAX  256
@@ -44,6 +45,7 @@
 
 struct loam_git_run {
 	struct loam_process process;
+	int pid_fd; /* when it runs on descriptors of its own */
 	bool (*is_over)(void *arg);
 	void *is_over_arg;
 	char *spool_dir;
@@ -68,12 +70,15 @@ static void close_end(int *fd)
 int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run **out_run,
 		       struct loam_err *err)
 {
+	const int *given = spec->fds;
 	struct loam_process_spec child = { .argv = spec->argv,
 					   .env = spec->env,
 					   .dir = spec->dir,
-					   .stdin_fd = spec->has_input ? LOAM_PIPE : -1,
-					   .stdout_fd = LOAM_PIPE,
-					   .stderr_fd = LOAM_PIPE,
+					   .stdin_fd = spec->has_input ? LOAM_PIPE
+						       : given	       ? given[0]
+								       : -1,
+					   .stdout_fd = given ? given[1] : LOAM_PIPE,
+					   .stderr_fd = given ? given[2] : LOAM_PIPE,
 					   .new_group = true,
 					   .keep_fd = spec->keep_fd };
 	struct loam_process process;
@@ -82,6 +87,7 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 		return rc;
 	struct loam_git_run *run = loam_xnew(struct loam_git_run);
 	run->process = process;
+	run->pid_fd = given ? pidfd_open(process.pid, 0) : -1;
 	run->has_input = spec->has_input;
 	run->is_over = spec->is_over;
 	run->is_over_arg = spec->is_over_arg;
@@ -363,6 +369,24 @@ static void let_clean_up(struct loam_git_run *run)
 	}
 }
 
+int loam_git_run_fd(const struct loam_git_run *run)
+{
+	return run->pid_fd;
+}
+
+int loam_git_run_wait(struct loam_git_run *run, uint64_t timeout_ms, int *out_status,
+		      struct loam_err *err)
+{
+	if (!run->ended) {
+		int rc = loam_process_wait(&run->process, timeout_ms, &run->status, err);
+		if (rc <= 0)
+			return rc;
+		run->ended = true;
+	}
+	*out_status = run->status;
+	return 1;
+}
+
 bool loam_git_run_went_well(const struct loam_git_run *run)
 {
 	return run->ended && run->status == 0;
@@ -383,6 +407,7 @@ void loam_git_run_free(struct loam_git_run *run)
 		loam_info("git.cut", "pid=%d", pid);
 	loam_process_stop(&run->process, TERM_GRACE_MS);
 	close_end(&run->spool_fd);
+	close_end(&run->pid_fd);
 	loam_buf_release(&run->preface);
 	loam_buf_release(&run->memory);
 	loam_buf_release(&run->errors);

@@ -23,6 +23,9 @@ struct loam_git_run_spec {
 	const char *dir;       /* the repository */
 	const char *spool_dir; /* where a long output may wait */
 	bool has_input;
+	/* Its stdin (unused with has_input), stdout and stderr, borrowed; NULL: pipes, read and fed
+	 * by the functions below. */
+	const int *fds;
 	int keep_fd; /* as in loam_process_spec */
 	/* Asked about once a second while waiting: true ends the run (INTERRUPTED). NULL: never. */
 	bool (*is_over)(void *arg);
@@ -44,6 +47,11 @@ int loam_git_run_begin_output(struct loam_git_run *run, struct loam_err *err);
 /* >0 bytes, 0 at the end of the output; a child ended by a signal is IO (cut the answer). */
 int64_t loam_git_run_read(struct loam_git_run *run, void *out, size_t out_bytes,
 			  struct loam_err *err);
+/* Readable once the child has ended, for poll(2); -1 when the kernel has none: ask by the next. */
+int loam_git_run_fd(const struct loam_git_run *run);
+/* For a child on descriptors of its own. 1 ended (*out_status as from waitpid), 0 not yet. */
+int loam_git_run_wait(struct loam_git_run *run, uint64_t timeout_ms, int *out_status,
+		      struct loam_err *err);
 /* The child has ended by itself with status 0. */
 bool loam_git_run_went_well(const struct loam_git_run *run);
 /* Ends the child and its whole process group if they still run; logs what it said on stderr when it
