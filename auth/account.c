@@ -13,10 +13,20 @@
 #include <string.h>
 
 #define PASSWD_FIELDS 7
-#define GROUP_FIELDS  4
 #define FINDINGS_MAX  1000
 #define ID_MAX	      0x7FFFFFFEu
 #define NOBODY_ID     65534u
+
+static const char *const file_names[LOAM_ACCOUNT_FILES] = {
+	[LOAM_FILE_PASSWD] = "passwd", [LOAM_FILE_GROUP] = "group",
+	[LOAM_FILE_SHADOW] = "shadow", [LOAM_FILE_GSHADOW] = "gshadow",
+	[LOAM_FILE_TOKENS] = "tokens",
+};
+
+const char *loam_account_file_name(enum loam_account_file file)
+{
+	return file_names[file];
+}
 
 struct line_reader {
 	struct loam_accounts *accounts;
@@ -130,7 +140,7 @@ static void add_membership(struct loam_accounts *accounts, const char *user, uin
 {
 	struct loam_account *account;
 	HASH_FIND(by_name, accounts->by_name, user, strlen(user), account);
-	if (!account || account->group_count == 256)
+	if (!account || account->group_count == LOAM_USER_GROUPS_MAX)
 		return;
 	uint32_t *grown = reallocarray(account->groups, account->group_count + 1, sizeof(*grown));
 	loam_assert(grown != NULL);
@@ -138,33 +148,82 @@ static void add_membership(struct loam_accounts *accounts, const char *user, uin
 	grown[account->group_count++] = gid;
 }
 
+bool loam_names_hold(const struct loam_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strcmp(names->at[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* "a,b,c"; what is no name is left out. list is cut to pieces. */
+static void split_names(char *list, struct loam_names *out)
+{
+	char *save = NULL;
+	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		if (!loam_user_name_is_valid(name) || out->count == LOAM_GROUP_MEMBERS_MAX)
+			continue;
+		char **grown = reallocarray(out->at, out->count + 1, sizeof(*grown));
+		loam_assert(grown != NULL);
+		out->at = grown;
+		grown[out->count++] = loam_xstrdup(name);
+	}
+}
+
+static void release_names(struct loam_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->at[i]);
+	free(names->at);
+}
+
 static int read_group_line(struct line_reader *reader, const char *line, size_t bytes,
 			   struct loam_err *err)
 {
-	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
-	char *fields[GROUP_FIELDS];
-	int rc = loam_fields_split(line, bytes, copy, fields, GROUP_FIELDS, err);
+	loam_auto_free char *copy = NULL;
+	char *fields[LOAM_GROUP_FIELDS];
+	int rc = loam_fields_split_long(line, bytes, LOAM_GROUP_LINE_BYTES_MAX, &copy, fields,
+					LOAM_GROUP_FIELDS, err);
 	if (rc < 0)
 		return rc;
 	struct loam_group row = { 0 };
-	rc = parse_id(fields[2], &row.gid, err);
+	rc = parse_id(fields[LOAM_GROUP_GID_FIELD], &row.gid, err);
 	if (rc < 0)
 		return rc;
 	if (!loam_user_name_is_valid(fields[0]) ||
 	    !loam_fields_copy(fields[0], row.name, sizeof(row.name)))
 		return loam_fail(err, LOAM_E_INVALID, "not a name");
-	struct loam_group *present;
-	HASH_FIND(by_gid, reader->accounts->groups_by_gid, &row.gid, sizeof(row.gid), present);
-	if (present || loam_accounts_group(reader->accounts, row.name))
+	if (loam_accounts_group_by_gid(reader->accounts, row.gid) ||
+	    loam_accounts_group(reader->accounts, row.name))
 		return loam_fail(err, LOAM_E_INVALID, "name or gid stands in an earlier line");
 
 	struct loam_group *group = loam_xnew(struct loam_group);
 	*group = row;
 	HASH_ADD(by_name, reader->accounts->groups_by_name, name, strlen(group->name), group);
 	HASH_ADD(by_gid, reader->accounts->groups_by_gid, gid, sizeof(group->gid), group);
-	char *save = NULL;
-	for (char *user = strtok_r(fields[3], ",", &save); user; user = strtok_r(NULL, ",", &save))
-		add_membership(reader->accounts, user, row.gid);
+	split_names(fields[LOAM_GROUP_MEMBERS_FIELD], &group->members);
+	for (size_t i = 0; i < group->members.count; i++)
+		add_membership(reader->accounts, group->members.at[i], row.gid);
+	return 0;
+}
+
+/* Only its administrators count; the members stand in group. */
+static int read_gshadow_line(struct line_reader *reader, const char *line, size_t bytes,
+			     struct loam_err *err)
+{
+	loam_auto_free char *copy = NULL;
+	char *fields[LOAM_GROUP_FIELDS];
+	int rc = loam_fields_split_long(line, bytes, LOAM_GROUP_LINE_BYTES_MAX, &copy, fields,
+					LOAM_GROUP_FIELDS, err);
+	if (rc < 0)
+		return rc;
+	struct loam_group *group;
+	HASH_FIND(by_name, reader->accounts->groups_by_name, fields[0], strlen(fields[0]), group);
+	if (!group)
+		return 0; /* one that was removed, or is not yet finished */
+	if (group->managers.count > 0)
+		return loam_fail(err, LOAM_E_INVALID, "a second line for '%s'", fields[0]);
+	split_names(fields[LOAM_GSHADOW_ADMINS_FIELD], &group->managers);
 	return 0;
 }
 
@@ -183,16 +242,18 @@ static int read_token_line(struct line_reader *reader, const char *line, size_t 
 	return 0;
 }
 
-struct loam_accounts *loam_accounts_parse(const struct loam_buf *passwd,
-					  const struct loam_buf *group,
-					  const struct loam_buf *shadow,
-					  const struct loam_buf *tokens, int64_t today)
+struct loam_accounts *loam_accounts_parse(const struct loam_buf texts[LOAM_ACCOUNT_FILES],
+					  int64_t today)
 {
+	static line_fn *const readers[LOAM_ACCOUNT_FILES] = {
+		[LOAM_FILE_PASSWD] = read_passwd_line, [LOAM_FILE_GROUP] = read_group_line,
+		[LOAM_FILE_SHADOW] = read_shadow_line, [LOAM_FILE_GSHADOW] = read_gshadow_line,
+		[LOAM_FILE_TOKENS] = read_token_line,
+	};
 	struct loam_accounts *accounts = loam_xnew(struct loam_accounts);
-	each_line(&(struct line_reader){ accounts, "passwd", today }, passwd, read_passwd_line);
-	each_line(&(struct line_reader){ accounts, "shadow", today }, shadow, read_shadow_line);
-	each_line(&(struct line_reader){ accounts, "group", today }, group, read_group_line);
-	each_line(&(struct line_reader){ accounts, "tokens", today }, tokens, read_token_line);
+	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
+		each_line(&(struct line_reader){ accounts, file_names[file], today }, &texts[file],
+			  readers[file]);
 	return accounts;
 }
 
@@ -212,6 +273,8 @@ void loam_accounts_free(struct loam_accounts *accounts)
 	HASH_CLEAR(by_gid, accounts->groups_by_gid);
 	HASH_ITER (by_name, accounts->groups_by_name, group, next_group) {
 		HASH_DELETE(by_name, accounts->groups_by_name, group);
+		release_names(&group->members);
+		release_names(&group->managers);
 		free(group);
 	}
 	struct loam_token_row *row, *next_row;
@@ -245,6 +308,60 @@ const struct loam_group *loam_accounts_group(const struct loam_accounts *account
 	struct loam_group *found;
 	HASH_FIND(by_name, accounts->groups_by_name, name, strlen(name), found);
 	return found;
+}
+
+const struct loam_group *loam_accounts_group_by_gid(const struct loam_accounts *accounts,
+						    uint32_t gid)
+{
+	struct loam_group *found;
+	HASH_FIND(by_gid, accounts->groups_by_gid, &gid, sizeof(gid), found);
+	return found;
+}
+
+bool loam_accounts_is_own_group(const struct loam_accounts *accounts,
+				const struct loam_group *group)
+{
+	return loam_accounts_by_name(accounts, group->name) != NULL;
+}
+
+int loam_accounts_who(const struct loam_accounts *accounts, const char *text,
+		      struct loam_grantee *out, struct loam_err *err)
+{
+	const struct loam_account *account = loam_accounts_by_name(accounts, text);
+	if (account) {
+		*out = (struct loam_grantee){ .is_group = false, .id = account->uid };
+		return 0;
+	}
+	const struct loam_group *group = loam_accounts_group(accounts, text);
+	if (group) {
+		*out = (struct loam_grantee){ .is_group = true, .id = group->gid };
+		return 0;
+	}
+	if ((text[0] != 'u' && text[0] != 'g') || text[1] != ':')
+		return loam_fail(err, LOAM_E_NOT_FOUND,
+				 "no user or group '%.40s' (loam user add, loam group add)", text);
+	uint64_t number;
+	if (loam_parse_u64(text + 2, 1, ID_MAX, &number, err) < 0 ||
+	    !loam_account_number_is_valid(number)) {
+		loam_err_clear(err);
+		return loam_fail(err, LOAM_E_UNPROCESSABLE,
+				 "'%.40s' is not u:UID or g:GID with a number for accounts", text);
+	}
+	*out = (struct loam_grantee){ .is_group = text[0] == 'g', .id = (uint32_t)number };
+	return 0;
+}
+
+void loam_accounts_who_text(const struct loam_accounts *accounts, const struct loam_grantee *who,
+			    char out[LOAM_GRANTEE_TEXT_BYTES])
+{
+	const struct loam_account *account =
+		who->is_group ? NULL : loam_accounts_by_uid(accounts, who->id);
+	const struct loam_group *group =
+		who->is_group ? loam_accounts_group_by_gid(accounts, who->id) : NULL;
+	if (account || group)
+		snprintf(out, LOAM_GRANTEE_TEXT_BYTES, "%s", account ? account->name : group->name);
+	else
+		snprintf(out, LOAM_GRANTEE_TEXT_BYTES, "%c:%u", who->is_group ? 'g' : 'u', who->id);
 }
 
 const struct loam_token *loam_accounts_token(const struct loam_accounts *accounts,

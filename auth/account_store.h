@@ -1,10 +1,11 @@
 /*
  * The account files on the volume: read with a short cache, changed by compare-and-replace.
  *
- * Files: /.loam/etc/passwd group shadow tokens; `next`, the next number to give (one counter for
- * uid and gid, never going back); `retired`, numbers of removed accounts, which it skips. Threads:
- * any. A change made anywhere is seen within LOAM_ACCOUNTS_LIFE_MS. Durable: a changing call
- * returns behind the metadata barrier.
+ * Files: /.loam/etc/passwd group shadow gshadow tokens; `next`, the next number to give (one
+ * counter for uid and gid, never going back); `retired`, numbers of what was removed, which it
+ * skips. Groups are changed through auth/groups.h. A change made anywhere is seen within
+ * LOAM_ACCOUNTS_LIFE_MS. Threads: any. Durable: a changing call returns behind the metadata
+ * barrier.
  */
 #ifndef LOAM_AUTH_ACCOUNT_STORE_H
 #define LOAM_AUTH_ACCOUNT_STORE_H
@@ -23,15 +24,20 @@ void loam_account_store_close(struct loam_account_store *store);
 int loam_account_store_get(struct loam_account_store *store, bool fresh,
 			   const struct loam_accounts **out_accounts, struct loam_err *err);
 void loam_account_store_put(struct loam_account_store *store, const struct loam_accounts *accounts);
+/* loam_accounts_who() on a snapshot read now. */
+int loam_account_store_who(struct loam_account_store *store, const char *text,
+			   struct loam_grantee *out, struct loam_err *err);
 
 struct loam_new_user {
 	const char *name;
 	uint32_t uid; /* 0: the host's user of that name when at or above 1000, else the next */
 	uint32_t host_uid; /* 0: the host has no such user; used when uid is 0 */
 	uint32_t host_gid;
+	const char *const *groups; /* he becomes a member of these */
+	size_t group_count;
 };
-/* EXISTS for a name or number in use, UNPROCESSABLE for one that accounts may not have. Makes the
- * home, 0700. */
+/* EXISTS for a name or number in use, or a number that once was, UNPROCESSABLE for one that
+ * accounts may not have, NOT_FOUND for a missing group. Makes the home, 0700. */
 int loam_account_store_add_user(struct loam_account_store *store, const struct loam_new_user *user,
 				uint32_t *out_uid, struct loam_err *err);
 /* NULL password: locked. Changes nothing else. */
@@ -39,7 +45,8 @@ int loam_account_store_set_password(struct loam_account_store *store, const char
 				    const char *password, struct loam_err *err);
 int loam_account_store_set_disabled(struct loam_account_store *store, const char *name,
 				    bool disabled, struct loam_err *err);
-/* Removes the lines and tokens, and renames the home to .removed-NAME-UID, 0700 root. */
+/* Removes the lines, tokens and memberships, and renames the home to .removed-NAME-UID, 0700 root.
+ * The number is never given again. */
 int loam_account_store_remove_user(struct loam_account_store *store, const char *name,
 				   struct loam_err *err);
 int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,

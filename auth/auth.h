@@ -11,7 +11,7 @@
 
 #include "auth/tree.h"
 
-#define LOAM_PRINCIPAL_GROUPS_MAX 256
+#define LOAM_PRINCIPAL_GROUPS_MAX LOAM_USER_GROUPS_MAX
 
 enum loam_principal_kind {
 	LOAM_ANONYMOUS,

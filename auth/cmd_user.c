@@ -15,6 +15,7 @@
 struct user_opts {
 	const char *meta;
 	uint64_t uid;
+	struct loam_opt_list groups;
 	bool json;
 	const char *scope;
 	uint64_t days;
@@ -53,7 +54,10 @@ static int run_add(const void *options, int argc, char **argv)
 {
 	const struct user_opts *opts = options;
 	struct loam_err err = { 0 };
-	struct loam_new_user user = { .name = argv[0], .uid = (uint32_t)opts->uid };
+	struct loam_new_user user = { .name = argv[0],
+				      .uid = (uint32_t)opts->uid,
+				      .groups = opts->groups.at,
+				      .group_count = opts->groups.count };
 	if (user.uid == 0)
 		find_host_user(&user);
 	loam_auto_instance struct loam_instance *instance = NULL;
@@ -83,6 +87,8 @@ const struct loam_cmd loam_cmd_user_add = {
 				 "the number (default: that of this host's user of the same name, "
 				 "else the next from 20001)",
 				 .min = LOAM_HOST_UID_MIN, .max = 0x7FFFFFFE),
+			LOAM_OPT(struct user_opts, groups, "group", 0, LOAM_OPT_LIST, "GROUP",
+				 "a group he becomes a member of; may be given again"),
 			LOAM_OPT_END },
 	.options_bytes = sizeof(struct user_opts),
 	.args_min = 1,
@@ -91,15 +97,6 @@ const struct loam_cmd loam_cmd_user_add = {
 };
 
 /* ---- user show, user list -------------------------------------------------------------------- */
-
-static int print_json(json_t *value, struct loam_err *err)
-{
-	loam_auto_buf struct loam_buf text = LOAM_BUF(64u << 20);
-	int rc = loam_json_print(value, &text, err);
-	if (rc == 0)
-		printf("%s\n", loam_buf_text(&text));
-	return rc;
-}
 
 static json_t *account_json(const struct loam_account *account)
 {
@@ -134,7 +131,7 @@ static int print_all(const struct loam_accounts *accounts, bool json, struct loa
 		else
 			print_account(rows[i]);
 	}
-	return json ? print_json(array, err) : 0;
+	return json ? loam_json_show(array, err) : 0;
 }
 
 static int print_one(const struct loam_accounts *accounts, const char *name, bool json,
@@ -148,7 +145,7 @@ static int print_one(const struct loam_accounts *accounts, const char *name, boo
 		return 0;
 	}
 	loam_auto_json json_t *object = account_json(account);
-	return print_json(object, err);
+	return loam_json_show(object, err);
 }
 
 static int run_show(const void *options, int argc, char **argv)
@@ -370,7 +367,7 @@ static int list_tokens(struct loam_instance *instance, const struct user_opts *o
 						       token->repo, "label", token->label));
 	}
 	loam_account_store_put(store, accounts);
-	return opts->json ? print_json(array, err) : 0;
+	return opts->json ? loam_json_show(array, err) : 0;
 }
 
 static void init_token(void *options)

@@ -3,22 +3,24 @@
  */
 #include "auth/fields.h"
 
+#include "core/auto.h"
+
 #include <string.h>
 
-int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
-		      char **fields, size_t count, struct loam_err *err)
+static int check_bytes(const char *line, size_t line_bytes, size_t bytes_max, struct loam_err *err)
 {
-	if (line_bytes >= LOAM_ACCOUNT_LINE_BYTES_MAX)
+	if (line_bytes >= bytes_max)
 		return loam_fail(err, LOAM_E_INVALID, "a line of %zu bytes", line_bytes);
 	for (size_t i = 0; i < line_bytes; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
 			return loam_fail(err, LOAM_E_INVALID, "a control byte in the line");
-	memcpy(copy, line, line_bytes);
-	copy[line_bytes] = '\0';
+	return 0;
+}
 
+static int cut(char *text, char **fields, size_t count, struct loam_err *err)
+{
 	size_t found = 0;
-	char *at = copy;
-	for (;;) {
+	for (char *at = text;;) {
 		if (found == count)
 			return loam_fail(err, LOAM_E_INVALID, "more than %zu fields", count);
 		fields[found++] = at;
@@ -31,6 +33,66 @@ int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUN
 	if (found != count)
 		return loam_fail(err, LOAM_E_INVALID, "%zu fields instead of %zu", found, count);
 	return 0;
+}
+
+int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
+		      char **fields, size_t count, struct loam_err *err)
+{
+	int rc = check_bytes(line, line_bytes, LOAM_ACCOUNT_LINE_BYTES_MAX, err);
+	if (rc < 0)
+		return rc;
+	memcpy(copy, line, line_bytes);
+	copy[line_bytes] = '\0';
+	return cut(copy, fields, count, err);
+}
+
+int loam_fields_split_long(const char *line, size_t line_bytes, size_t bytes_max, char **out_copy,
+			   char **fields, size_t count, struct loam_err *err)
+{
+	int rc = check_bytes(line, line_bytes, bytes_max, err);
+	if (rc < 0)
+		return rc;
+	loam_auto_free char *copy = loam_xstrndup(line, line_bytes);
+	rc = cut(copy, fields, count, err);
+	if (rc == 0)
+		*out_copy = loam_steal(&copy);
+	return rc;
+}
+
+char *loam_list_without(const char *list, const char *name)
+{
+	size_t bytes = strlen(name), at = 0;
+	char *out = loam_xcalloc(strlen(list) + 1, 1);
+	while (*list) {
+		size_t word = strcspn(list, ",");
+		if (word > 0 && (word != bytes || memcmp(list, name, bytes) != 0)) {
+			if (at > 0)
+				out[at++] = ',';
+			memcpy(out + at, list, word);
+			at += word;
+		}
+		list += word + (list[word] == ',');
+	}
+	return out;
+}
+
+bool loam_list_holds(const char *list, const char *name)
+{
+	size_t bytes = strlen(name);
+	while (*list) {
+		size_t word = strcspn(list, ",");
+		if (word == bytes && memcmp(list, name, bytes) == 0)
+			return true;
+		list += word + (list[word] == ',');
+	}
+	return false;
+}
+
+char *loam_list_with(const char *list, const char *name)
+{
+	if (loam_list_holds(list, name))
+		return loam_xstrdup(list);
+	return loam_xasprintf("%s%s%s", list, list[0] ? "," : "", name);
 }
 
 bool loam_fields_copy(const char *field, char *out, size_t out_bytes)

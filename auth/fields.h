@@ -16,6 +16,13 @@
  * NUL, CR or other control byte, at most LOAM_ACCOUNT_LINE_BYTES_MAX - 1 bytes; else INVALID. */
 int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
 		      char **fields, size_t count, struct loam_err *err);
+/* The same for lines that may be long (groups with many members): a copy of its own, free(). */
+int loam_fields_split_long(const char *line, size_t line_bytes, size_t bytes_max, char **out_copy,
+			   char **fields, size_t count, struct loam_err *err);
+/* Lists of names, "a,b,c": without name, or with it (at the end, if it was not there); free(). */
+bool loam_list_holds(const char *list, const char *name);
+char *loam_list_without(const char *list, const char *name);
+char *loam_list_with(const char *list, const char *name);
 /* false when it does not fit. */
 bool loam_fields_copy(const char *field, char *out, size_t out_bytes);
 /* May text stand in a field? No ':', no control byte. */

@@ -13,9 +13,6 @@
 #define SECONDS_PER_DAY 86400
 #define NEW_PREFIX	".new-" /* a file on its way to replace another (fs/files.c) */
 
-enum { PASSWD, GROUP, SHADOW, TOKENS, FILE_COUNT };
-static const char *const file_names[FILE_COUNT] = { "passwd", "group", "shadow", "tokens" };
-
 /* What is no regular file is a finding and reads as empty. */
 static int read_file(const struct loam_tree *tree, const char *path,
 		     const struct loam_fsck_sink *sink, struct loam_buf *out, struct loam_err *err)
@@ -71,26 +68,25 @@ static int find_left(const struct loam_tree *tree, const struct loam_fsck_sink *
 int loam_fsck_accounts(const struct loam_tree *tree, const struct loam_fsck_sink *sink,
 		       struct loam_err *err)
 {
-	struct loam_buf texts[FILE_COUNT];
+	struct loam_buf texts[LOAM_ACCOUNT_FILES];
 	int rc = 0;
-	for (int file = 0; file < FILE_COUNT; file++)
+	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
 		loam_buf_init(&texts[file], LOAM_ACCOUNT_FILE_BYTES_MAX);
-	for (int file = 0; rc == 0 && file < FILE_COUNT; file++) {
+	for (int file = 0; rc == 0 && file < LOAM_ACCOUNT_FILES; file++) {
 		char rest[32], path[LOAM_PATH_BYTES_MAX];
-		snprintf(rest, sizeof(rest), "etc/%s", file_names[file]);
+		snprintf(rest, sizeof(rest), "etc/%s",
+			 loam_account_file_name((enum loam_account_file)file));
 		loam_tree_state_path(tree, rest, path);
 		rc = read_file(tree, path, sink, &texts[file], err);
 	}
 	if (rc == 0) {
 		struct loam_accounts *accounts =
-			loam_accounts_parse(&texts[PASSWD], &texts[GROUP], &texts[SHADOW],
-					    &texts[TOKENS],
-					    loam_clock_now().tv_sec / SECONDS_PER_DAY);
+			loam_accounts_parse(texts, loam_clock_now().tv_sec / SECONDS_PER_DAY);
 		for (size_t i = 0; i < accounts->finding_count; i++)
 			loam_fsck_found(sink, "meta-6", "%s", accounts->findings[i]);
 		loam_accounts_free(accounts);
 	}
-	for (int file = 0; file < FILE_COUNT; file++)
+	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
 		loam_buf_release(&texts[file]);
 	return rc < 0 ? rc : find_left(tree, sink, err);
 }

@@ -220,6 +220,11 @@ void loam_tree_user_path(const struct loam_tree *tree, const char *user, char *o
 	join(out, tree->root, "/users/", user, "");
 }
 
+void loam_tree_group_path(const struct loam_tree *tree, const char *group, char *out)
+{
+	join(out, tree->root, "/groups/", group, "");
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static int set_mark(struct loam_volume *volume, uint64_t ino, const char *name,

@@ -46,6 +46,7 @@ void loam_tree_pool_path(const struct loam_tree *tree, const char *oid, char *ou
 /* "/.loam/" + rest */
 void loam_tree_state_path(const struct loam_tree *tree, const char *rest, char *out);
 void loam_tree_user_path(const struct loam_tree *tree, const char *user, char *out);
+void loam_tree_group_path(const struct loam_tree *tree, const char *group, char *out);
 
 /*
  * Makes Loam's directories where they are missing and checks those that are there (design.md §2):

@@ -219,6 +219,14 @@ static int store(const struct given *given, void *opts)
 		memcpy(field, &given->value, sizeof(given->value));
 		return 0;
 	}
+	if (given->opt->kind == LOAM_OPT_LIST) {
+		struct loam_opt_list *list = field;
+		if (list->count == LOAM_OPT_LIST_MAX)
+			return loam_cmd_misused("--%s at most %d times", given->opt->name,
+						LOAM_OPT_LIST_MAX);
+		list->at[list->count++] = given->value;
+		return 0;
+	}
 	struct loam_err err = { 0 };
 	uint64_t number = 0;
 	if (loam_parse_u64(given->value, given->opt->min, given->opt->max, &number, &err) < 0)

@@ -14,9 +14,16 @@
 #include <stdint.h>
 
 enum loam_opt_kind {
-	LOAM_OPT_FLAG,	/* bool: --name, and --no-name sets it to false */
-	LOAM_OPT_TEXT,	/* const char *: --name VALUE or --name=VALUE */
-	LOAM_OPT_NUMBER /* uint64_t within [min, max]: decimal digits only */
+	LOAM_OPT_FLAG,	 /* bool: --name, and --no-name sets it to false */
+	LOAM_OPT_TEXT,	 /* const char *: --name VALUE or --name=VALUE */
+	LOAM_OPT_NUMBER, /* uint64_t within [min, max]: decimal digits only */
+	LOAM_OPT_LIST	 /* struct loam_opt_list: may be given again and again */
+};
+
+#define LOAM_OPT_LIST_MAX 64
+struct loam_opt_list {
+	const char *at[LOAM_OPT_LIST_MAX];
+	size_t count;
 };
 
 struct loam_opt {
@@ -54,7 +61,7 @@ struct loam_cmd {
 /*
  * Finds the command in a NULL-terminated table by its longest matching words, parses options
  * (anywhere before "--"), answers --help, and runs it. Returns the exit status. Of an option given
- * twice the last counts. `loam`, `loam user`, `loam --help` list commands.
+ * twice the last counts, but of a list. `loam`, `loam user`, `loam --help` list commands.
  *
  * Threads: once per process.
  */

@@ -4,9 +4,13 @@
  */
 #include "core/json.h"
 
+#include "core/auto.h"
 #include "core/limits.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define SHOWN_BYTES_MAX (256u << 20)
 
 static bool depth_is_allowed(const char *text, size_t text_bytes)
 {
@@ -79,6 +83,15 @@ int loam_json_print(const json_t *value, struct loam_buf *out, struct loam_err *
 	if (err->code != LOAM_E_OK)
 		return -(int)err->code;
 	return loam_fail(err, LOAM_E_INTERNAL, "a value that is no JSON");
+}
+
+int loam_json_show(const json_t *value, struct loam_err *err)
+{
+	loam_auto_buf struct loam_buf text = LOAM_BUF(SHOWN_BYTES_MAX);
+	int rc = loam_json_print(value, &text, err);
+	if (rc == 0)
+		printf("%s\n", loam_buf_text(&text));
+	return rc;
 }
 
 /* 1 present and of a wanted type, 0 absent or null, -UNPROCESSABLE. */

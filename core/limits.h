@@ -52,6 +52,9 @@
 #define LOAM_ACCOUNT_LINE_BYTES_MAX 4096
 #define LOAM_ACCOUNT_FILE_BYTES_MAX (64u << 20)
 #define LOAM_USER_NAME_BYTES_MAX    32
+#define LOAM_GROUP_MEMBERS_MAX	    2000
+#define LOAM_GROUP_LINE_BYTES_MAX   (80u << 10) /* 2,000 names of 32 bytes, and the rest */
+#define LOAM_USER_GROUPS_MAX	    256
 #define LOAM_REPO_SEGMENT_BYTES_MAX 96
 
 /* Hook channel */

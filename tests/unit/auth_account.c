@@ -21,21 +21,28 @@
 #define BOB   "bob:x:20002:20002::/users/bob:/bin/bash\n"
 #define IN    "alice:$y$a:1:0:99999:7:::\nbob:$y$b:1:0:99999:7:::\n"
 
+static struct loam_accounts *parse_all(const char *passwd, size_t passwd_bytes, const char *group,
+				       const char *gshadow, const char *shadow, const char *tokens)
+{
+	struct loam_err err = { 0 };
+	struct loam_buf texts[LOAM_ACCOUNT_FILES];
+	for (size_t i = 0; i < LOAM_ACCOUNT_FILES; i++)
+		loam_buf_init(&texts[i], 4u << 20);
+	assert_int_equal(loam_buf_add(&texts[LOAM_FILE_PASSWD], passwd, passwd_bytes, &err), 0);
+	assert_int_equal(loam_buf_add_text(&texts[LOAM_FILE_GROUP], group, &err), 0);
+	assert_int_equal(loam_buf_add_text(&texts[LOAM_FILE_SHADOW], shadow, &err), 0);
+	assert_int_equal(loam_buf_add_text(&texts[LOAM_FILE_GSHADOW], gshadow, &err), 0);
+	assert_int_equal(loam_buf_add_text(&texts[LOAM_FILE_TOKENS], tokens, &err), 0);
+	struct loam_accounts *accounts = loam_accounts_parse(texts, TODAY);
+	for (size_t i = 0; i < LOAM_ACCOUNT_FILES; i++)
+		loam_buf_release(&texts[i]);
+	return accounts;
+}
+
 static struct loam_accounts *parse_bytes(const char *passwd, size_t passwd_bytes, const char *group,
 					 const char *shadow, const char *tokens)
 {
-	struct loam_err err = { 0 };
-	struct loam_buf texts[4] = { LOAM_BUF(4u << 20), LOAM_BUF(1u << 20), LOAM_BUF(1u << 20),
-				     LOAM_BUF(1u << 20) };
-	assert_int_equal(loam_buf_add(&texts[0], passwd, passwd_bytes, &err), 0);
-	assert_int_equal(loam_buf_add_text(&texts[1], group, &err), 0);
-	assert_int_equal(loam_buf_add_text(&texts[2], shadow, &err), 0);
-	assert_int_equal(loam_buf_add_text(&texts[3], tokens, &err), 0);
-	struct loam_accounts *accounts =
-		loam_accounts_parse(&texts[0], &texts[1], &texts[2], &texts[3], TODAY);
-	for (size_t i = 0; i < 4; i++)
-		loam_buf_release(&texts[i]);
-	return accounts;
+	return parse_all(passwd, passwd_bytes, group, "", shadow, tokens);
 }
 
 static struct loam_accounts *parse(const char *passwd, const char *shadow)
@@ -213,6 +220,77 @@ static void numbers_of_accounts_are_known(void **state)
 		assert_false(loam_account_number_is_valid(bad[i]));
 }
 
+static void a_group_has_members_managers_and_a_word_means_one_of_both(void **state)
+{
+	struct loam_accounts *accounts =
+		parse_all(ALICE BOB, strlen(ALICE BOB),
+			  "alice:x:20001:\nlab:x:20009:bob,alice,nobodyknows,,Bad\n",
+			  "lab:!:alice:\nlab:!:bob:\nnone:!:bob:\n", IN, "");
+	assert_int_equal(accounts->finding_count, 1);
+	const struct loam_group *lab = loam_accounts_group_by_gid(accounts, 20009);
+	const struct loam_group *own = loam_accounts_group(accounts, "alice");
+	assert_int_equal(lab->members.count, 3);
+	assert_true(loam_names_hold(&lab->members, "nobodyknows"));
+	assert_true(loam_names_hold(&lab->managers, "alice"));
+	assert_false(loam_names_hold(&lab->managers, "bob"));
+	assert_true(loam_accounts_is_own_group(accounts, own));
+	assert_false(loam_accounts_is_own_group(accounts, lab));
+
+	static const struct {
+		const char *text;
+		int code;
+		bool is_group;
+		uint32_t id;
+		const char *word;
+	} cases[] = {
+		{ "alice", 0, false, 20001, "alice" },
+		{ "lab", 0, true, 20009, "lab" },
+		{ "u:20002", 0, false, 20002, "bob" },
+		{ "u:20009", 0, false, 20009, "u:20009" },
+		{ "g:20001", 0, true, 20001, "alice" },
+		{ "g:30000", 0, true, 30000, "g:30000" },
+		{ "carol", LOAM_E_NOT_FOUND, false, 0, NULL },
+		{ "", LOAM_E_NOT_FOUND, false, 0, NULL },
+		{ "u", LOAM_E_NOT_FOUND, false, 0, NULL },
+		{ "u:", LOAM_E_UNPROCESSABLE, false, 0, NULL },
+		{ "u:0", LOAM_E_UNPROCESSABLE, false, 0, NULL },
+		{ "u:20000", LOAM_E_UNPROCESSABLE, false, 0, NULL },
+		{ "g:4294967295", LOAM_E_UNPROCESSABLE, false, 0, NULL },
+		{ "g:x", LOAM_E_UNPROCESSABLE, false, 0, NULL },
+	};
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(cases); i++) {
+		struct loam_grantee who = { 0 };
+		struct loam_err err = { 0 };
+		char word[LOAM_GRANTEE_TEXT_BYTES];
+		assert_int_equal(-loam_accounts_who(accounts, cases[i].text, &who, &err),
+				 cases[i].code);
+		if (cases[i].code != 0)
+			continue;
+		assert_int_equal(who.is_group, cases[i].is_group);
+		assert_int_equal(who.id, cases[i].id);
+		loam_accounts_who_text(accounts, &who, word);
+		assert_string_equal(word, cases[i].word);
+	}
+	loam_accounts_free(accounts);
+}
+
+static void a_group_may_have_two_thousand_members(void **state)
+{
+	struct loam_err err = { 0 };
+	loam_auto_buf struct loam_buf line = LOAM_BUF(1u << 20);
+	assert_int_equal(loam_buf_printf(&line, &err, "lab:x:20009:"), 0);
+	for (int i = 0; i < LOAM_GROUP_MEMBERS_MAX - 1; i++)
+		assert_int_equal(loam_buf_printf(&line, &err, "u%031d,", i), 0);
+	assert_int_equal(loam_buf_printf(&line, &err, "bob\n"), 0);
+	struct loam_accounts *accounts =
+		parse_bytes(BOB, strlen(BOB), loam_buf_text(&line), IN, "");
+	assert_int_equal(accounts->finding_count, 0);
+	assert_int_equal(loam_accounts_group(accounts, "lab")->members.count,
+			 LOAM_GROUP_MEMBERS_MAX);
+	assert_int_equal(loam_accounts_by_name(accounts, "bob")->group_count, 1);
+	loam_accounts_free(accounts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +304,8 @@ int main(void)
 		cmocka_unit_test(lines_that_are_written_are_read_again),
 		cmocka_unit_test(findings_are_bounded),
 		cmocka_unit_test(numbers_of_accounts_are_known),
+		cmocka_unit_test(a_group_has_members_managers_and_a_word_means_one_of_both),
+		cmocka_unit_test(a_group_may_have_two_thousand_members),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ struct options {
 	bool mount;
 	const char *listen;
 	uint64_t days;
+	struct loam_opt_list with;
 };
 
 static const struct loam_opt options[] = {
@@ -31,6 +32,7 @@ static const struct loam_opt options[] = {
 	LOAM_OPT(struct options, listen, "listen", 'l', LOAM_OPT_TEXT, "ADDR:PORT", "where"),
 	LOAM_OPT(struct options, days, "days", 0, LOAM_OPT_NUMBER, "N", "how long", .min = 1,
 		 .max = 365),
+	LOAM_OPT(struct options, with, "with", 0, LOAM_OPT_LIST, "WHAT", "again and again"),
 	LOAM_OPT_END,
 };
 
@@ -141,6 +143,27 @@ static void options_stand_anywhere_and_take_both_forms(void **state)
 	assert_string_equal(seen_args[1], "b");
 }
 
+static void a_list_takes_its_option_again_and_again_up_to_its_limit(void **state)
+{
+	loam_auto_buf struct loam_buf out = LOAM_BUF(10000);
+	assert_int_equal(CALL(&out, "up", "--with", "a", "x", "--with=b", "--with", "a"), 0);
+	assert_int_equal(seen.with.count, 3);
+	assert_string_equal(seen.with.at[0], "a");
+	assert_string_equal(seen.with.at[1], "b");
+	assert_string_equal(seen.with.at[2], "a");
+	assert_int_equal(seen_argc, 1);
+
+	char *words[LOAM_OPT_LIST_MAX + 4] = { (char *)(uintptr_t) "loam",
+					       (char *)(uintptr_t) "up" };
+	for (int i = 0; i <= LOAM_OPT_LIST_MAX; i++)
+		words[2 + i] = (char *)(uintptr_t) "--with=a";
+	seen_verb = NULL;
+	assert_int_equal(loam_cmd_main(table, LOAM_OPT_LIST_MAX + 3, words), 2);
+	assert_null(seen_verb);
+	assert_int_equal(loam_cmd_main(table, LOAM_OPT_LIST_MAX + 2, words), 0);
+	assert_int_equal(seen.with.count, LOAM_OPT_LIST_MAX);
+}
+
 static void defaults_hold_and_flags_can_be_negated(void **state)
 {
 	loam_auto_buf struct loam_buf out = LOAM_BUF(10000);
@@ -249,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_stand_anywhere_and_take_both_forms),
+		cmocka_unit_test(a_list_takes_its_option_again_and_again_up_to_its_limit),
 		cmocka_unit_test(defaults_hold_and_flags_can_be_negated),
 		cmocka_unit_test(behind_two_dashes_everything_is_an_argument),
 		cmocka_unit_test(the_longest_matching_words_win),

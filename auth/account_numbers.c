@@ -1,0 +1,124 @@
+/*
+ * The numbers of accounts and groups (design.md §2): one counter in /.loam/etc/next that never goes
+ * back, and the numbers of what was removed in /.loam/etc/retired, a line "UID:" or "GID:g" each.
+ */
+#include "auth/account_store_internal.h"
+
+#include "auth/fields.h"
+#include "core/auto.h"
+#include "core/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NEXT	"etc/next"
+#define RETIRED "etc/retired"
+
+struct take_number {
+	struct loam_account_store *store;
+	const struct loam_buf *retired;
+	uint32_t taken;
+};
+
+/* A number that was given by --uid or --gid stands above the counter when its owner is gone. */
+static bool number_is_retired(const struct loam_buf *retired, uint64_t number)
+{
+	const char *rest = loam_buf_text(retired);
+	const char *end = rest + retired->bytes;
+	const char *line;
+	size_t bytes;
+	while (loam_lines_next(&rest, end, &line, &bytes))
+		if (strtoull(line, NULL, 10) == number)
+			return true;
+	return false;
+}
+
+static bool number_is_used(const struct loam_accounts *accounts, uint32_t number)
+{
+	return loam_accounts_group_by_gid(accounts, number) ||
+	       loam_accounts_by_uid(accounts, number);
+}
+
+static int change_next(void *arg, const struct loam_buf *old, struct loam_buf *out,
+		       struct loam_err *err)
+{
+	struct take_number *take = arg;
+	uint64_t number = LOAM_FIRST_UID;
+	if (old->bytes > 0) {
+		size_t bytes = old->bytes - (old->data[old->bytes - 1] == '\n');
+		loam_auto_free char *text = loam_xstrndup(loam_buf_text(old), bytes);
+		int rc = loam_parse_u64(text, LOAM_FIRST_UID, INT32_MAX, &number, err);
+		if (rc < 0)
+			return loam_context(err, "/.loam/etc/next");
+	}
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(take->store, true, &accounts, err);
+	if (rc < 0)
+		return rc;
+	while (number_is_used(accounts, (uint32_t)number) ||
+	       !loam_account_number_is_valid(number) || number_is_retired(take->retired, number))
+		number++;
+	loam_account_store_put(take->store, accounts);
+	take->taken = (uint32_t)number;
+	return loam_buf_printf(out, err, "%llu\n", (unsigned long long)number + 1);
+}
+
+int loam_account_number_take(struct loam_account_store *store, uint32_t *out_number,
+			     struct loam_err *err)
+{
+	loam_auto_buf struct loam_buf retired = LOAM_BUF(LOAM_ACCOUNT_FILE_BYTES_MAX);
+	int rc = loam_account_store_read(store, RETIRED, &retired, err);
+	if (rc < 0)
+		return rc;
+	struct take_number take = { .store = store, .retired = &retired };
+	rc = loam_account_store_change(store, NEXT, change_next, &take, err);
+	if (rc == 0)
+		*out_number = take.taken;
+	return rc;
+}
+
+int loam_account_number_check(struct loam_account_store *store, uint32_t number,
+			      struct loam_err *err)
+{
+	if (!loam_account_number_is_valid(number))
+		return loam_fail(err, LOAM_E_UNPROCESSABLE,
+				 "%u: accounts and groups have numbers from %u on, but not %u, "
+				 "which is Loam's own, nor that of nobody",
+				 number, LOAM_HOST_UID_MIN, LOAM_SERVICE_ID);
+	loam_auto_buf struct loam_buf retired = LOAM_BUF(LOAM_ACCOUNT_FILE_BYTES_MAX);
+	int rc = loam_account_store_read(store, RETIRED, &retired, err);
+	if (rc < 0)
+		return rc;
+	if (number_is_retired(&retired, number))
+		return loam_fail(err, LOAM_E_EXISTS,
+				 "the number %u belonged to an account or group that was removed, "
+				 "and is not given again: files may still be its",
+				 number);
+	return 0;
+}
+
+struct retire {
+	uint32_t number;
+	bool is_group;
+};
+
+/* A number that was a user's stays marked as one: mounts refuse it. */
+static int change_retired(void *arg, const struct loam_buf *old, struct loam_buf *out,
+			  struct loam_err *err)
+{
+	const struct retire *retire = arg;
+	if (retire->is_group && number_is_retired(old, retire->number))
+		return loam_buf_add(out, old->data, old->bytes, err);
+	char number[16], line[24];
+	bool had;
+	snprintf(number, sizeof(number), "%u", retire->number);
+	snprintf(line, sizeof(line), "%u:%s\n", retire->number, retire->is_group ? "g" : "");
+	return loam_lines_set(old, number, line, out, &had, err);
+}
+
+int loam_account_number_retire(struct loam_account_store *store, uint32_t number, bool is_group,
+			       struct loam_err *err)
+{
+	struct retire retire = { number, is_group };
+	return loam_account_store_change(store, RETIRED, change_retired, &retire, err);
+}
