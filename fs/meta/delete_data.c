@@ -3,8 +3,9 @@
  * repeats: a file's chunk lists, a slice's blocks.
  *
  * A reference below 0 means that no record names the slice: no transaction can take a new one,
- * since each copies a reference from a list that it checks at its commit. So blocks may go as soon
- * as the decrement is committed, never before.
+ * since each copies a reference from a list that it checks at its commit. So blocks may go once the
+ * decrement is durable, never before: a store that came back without its last second would name
+ * them again, and what a compaction or a new account file has replaced is all there is then.
  *
  * Source: volume format document §5.5, §5.7.
  */
@@ -124,24 +125,34 @@ int loam_delete_slice(struct loam_meta *meta, uint64_t id, uint32_t size, struct
 
 /* ---- the thread --------------------------------------------------------------------------- */
 
+#define SLICES_AT_ONCE 256 /* behind one barrier */
+
 struct work {
-	bool has_file, has_slice, hourly;
+	bool has_file, hourly;
 	struct loam_removed_file file;
-	struct loam_freed_slice slice;
+	struct loam_freed_slice slices[SLICES_AT_ONCE];
+	size_t slice_count;
 };
+
+static void take_slices(struct loam_delete_data *data, struct work *out)
+{
+	while (data->slice_count > 0 && out->slice_count < SLICES_AT_ONCE) {
+		out->slices[out->slice_count++] = data->slices[data->slice_first];
+		data->slice_first = (data->slice_first + 1) % LOAM_DELETE_SLICES_MAX;
+		data->slice_count--;
+	}
+}
 
 /* Waits for something to do; false: the thread is to end. Slices first: they free the space. */
 static bool take(struct loam_delete_data *data, struct work *out)
 {
 	loam_guard(&data->lock);
 	data->busy = false;
-	*out = (struct work){ 0 };
+	out->has_file = out->hourly = false;
+	out->slice_count = 0;
 	for (;;) {
 		if (data->slice_count > 0) {
-			out->has_slice = true;
-			out->slice = data->slices[data->slice_first];
-			data->slice_first = (data->slice_first + 1) % LOAM_DELETE_SLICES_MAX;
-			data->slice_count--;
+			take_slices(data, out);
 		} else if (data->file_count > 0) {
 			out->has_file = true;
 			out->file = data->files[data->file_first];
@@ -164,15 +175,26 @@ static bool take(struct loam_delete_data *data, struct work *out)
 	}
 }
 
+/* What fails here keeps its negative reference: the hourly job comes to it. */
+static int delete_slices(struct loam_meta *meta, const struct work *work, struct loam_err *err)
+{
+	if (!meta->options.delete_slice)
+		return 0;
+	int rc = loam_meta_settle(meta, err);
+	for (size_t i = 0; rc == 0 && i < work->slice_count; i++)
+		rc = loam_delete_slice(meta, work->slices[i].id, work->slices[i].size, err);
+	return rc;
+}
+
 static void *delete_in_background(void *arg)
 {
 	struct loam_meta *meta = arg;
-	struct work work;
+	struct work work = { 0 };
 	while (take(&meta->delete_data, &work)) {
 		struct loam_err err = { 0 };
 		int rc = 0;
-		if (work.has_slice)
-			rc = loam_delete_slice(meta, work.slice.id, work.slice.size, &err);
+		if (work.slice_count > 0)
+			rc = delete_slices(meta, &work, &err);
 		else if (work.has_file)
 			rc = loam_delete_file_data(meta, work.file.ino, work.file.length, &err);
 		else

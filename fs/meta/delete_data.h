@@ -1,8 +1,8 @@
 /*
  * Data of removed files and slices that nobody names any more, deleted in the background.
  *
- *   unlink ──► delfiles ──► chunk lists deleted, one reference less per record ──► delfiles entry
- * gone └─ reference below 0 ──► blocks deleted ──► sliceRef field gone
+ *   unlink ──► delfiles ──► chunk lists deleted, one reference less per record ──► entry gone
+ *                               └─ reference below 0 ──► barrier ──► blocks deleted ──► field gone
  *
  * Each arrow is repeatable: whatever stops between two of them, the hourly job of any client of the
  * volume goes on from what stands in the store.
@@ -57,6 +57,7 @@ void loam_meta_slices_freed(void *meta, const struct loam_freed_slice *freed, si
 /* The steps, at once and in this thread (gc, tests). */
 int loam_delete_file_data(struct loam_meta *meta, uint64_t ino, uint64_t length,
 			  struct loam_err *err);
+/* Behind loam_meta_settle(): that nobody names the slice must be durable first. */
 int loam_delete_slice(struct loam_meta *meta, uint64_t id, uint32_t size, struct loam_err *err);
 /* The hourly jobs with their elections (§8.3). Files removed, or nodes detached, less than the
  * given seconds ago are left alone (LOAM_DELETE_FILE_AGE, LOAM_DETACHED_AGE). */

@@ -81,6 +81,8 @@ static int each_below(struct loam_meta *meta, enum loam_record_kind kind, int64_
 	do {
 		struct page page = { .below = below };
 		int rc = engine->ops->scan(engine, kind, 0, &cursor, NULL, gather, &page, err);
+		if (rc == 0 && page.count > 0 && kind == LOAM_REC_SLICE_REF)
+			rc = loam_meta_settle(meta, err);
 		for (size_t i = 0; rc == 0 && i < page.count; i++) {
 			struct loam_err failed = { 0 };
 			if (run(meta, &page.found[i], &failed) < 0)

@@ -4,6 +4,10 @@
  * A batch in use and one spare for each counter. When a tenth of the batch is left, one job fetches
  * the spare; when a batch ends before the spare is there, the caller waits for it. A fetch is the
  * only place that talks to the store, never with the lock held.
+ *
+ * Slice numbers name blocks, which outlive a store that comes back without its last second: given a
+ * second time, a number would find other bytes under its keys. So a batch of them is made durable
+ * before one is used.
  */
 #include "fs/meta/ids.h"
 
@@ -18,10 +22,11 @@ struct kind {
 	const char *counter;
 	uint64_t batch;
 	uint64_t first; /* smallest number that may be given */
+	bool settles;	/* durable before use */
 };
 
-static const struct kind inode_kind = { "nextinode", INODE_BATCH, 2 };
-static const struct kind slice_kind = { "nextchunk", SLICE_BATCH, 1 };
+static const struct kind inode_kind = { "nextinode", INODE_BATCH, 2, false };
+static const struct kind slice_kind = { "nextchunk", SLICE_BATCH, 1, true };
 
 void loam_ids_init(struct loam_ids *ids)
 {
@@ -46,6 +51,8 @@ static int fetch(struct loam_meta *meta, const struct kind *kind, struct loam_id
 	if (rc == 0)
 		rc = meta->engine->ops->add(meta->engine, kind->counter, (int64_t)kind->batch,
 					    &last, err);
+	if (rc == 0 && kind->settles)
+		rc = loam_meta_settle(meta, err);
 	loam_guard(&meta->ids.lock);
 	batch->fetching = false;
 	pthread_cond_broadcast(&meta->ids.fetched);

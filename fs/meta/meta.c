@@ -6,6 +6,7 @@
  */
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "fs/meta/meta_internal.h"
 
 #include <string.h>
@@ -127,12 +128,23 @@ int loam_meta_barrier(struct loam_meta *meta, struct loam_err *err)
 	if (rc < 0)
 		return rc;
 
-	rc = meta->engine->ops->barrier(meta->engine, err);
+	rc = loam_failpoint("meta.barrier", err);
+	if (rc == 0)
+		rc = meta->engine->ops->barrier(meta->engine, err);
 	if (rc == -LOAM_E_UNSUPPORTED && meta->options.weak_durability) {
 		loam_err_clear(err); /* the operator accepts a store that may forget */
 		return 0;
 	}
 	return rc;
+}
+
+int loam_meta_settle(struct loam_meta *meta, struct loam_err *err)
+{
+	int rc = loam_meta_barrier(meta, err);
+	if (rc != -LOAM_E_UNSUPPORTED)
+		return rc;
+	loam_err_clear(err);
+	return 0;
 }
 
 int loam_meta_forgets(struct loam_meta *meta, struct loam_err *err)

@@ -52,6 +52,9 @@ const struct loam_format *loam_meta_format(const struct loam_meta *meta);
 struct loam_engine *loam_meta_engine(struct loam_meta *meta);
 uint64_t loam_meta_session(const struct loam_meta *meta); /* 0 without one */
 int loam_meta_barrier(struct loam_meta *meta, struct loam_err *err);
+/* The barrier before a step on the store of blocks that cannot be undone; a store of metadata that
+ * promises nothing is not waited for (0). */
+int loam_meta_settle(struct loam_meta *meta, struct loam_err *err);
 /* 1 when this store may forget what it answered (no barrier can be kept), 0 when it cannot. */
 int loam_meta_forgets(struct loam_meta *meta, struct loam_err *err);
 /* After store and barrier come back, or at once: 0 when the store answers (used by /healthz). */

@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "core/limits.h"
 #include "tests/support/meta_volume.h"
 
@@ -133,6 +134,40 @@ static void the_hourly_job_ends_what_others_began(void **state)
 	assert_int_equal(count.freed, 1);
 }
 
+static void set_failpoint(const char *text)
+{
+	if (text)
+		setenv("LOAM_FAILPOINT", text, 1);
+	else
+		unsetenv("LOAM_FAILPOINT");
+	loam_failpoint_reset();
+}
+
+/* Else a Redis that comes back without its last second names them again. */
+static void blocks_stay_until_their_removal_is_durable(void **state)
+{
+	struct loam_meta_volume *volume = *state;
+	struct loam_err err = { 0 };
+	uint64_t ino = new_file(volume, "f");
+	uint64_t a = loam_meta_volume_write(volume, ino, 0, 1000);
+	uint64_t b = loam_meta_volume_write(volume, new_file(volume, "g"), 0, 1000);
+	set_failpoint("meta.barrier:error:EIO");
+	remove_file(volume, "f");
+	assert_int_equal(loam_meta_volume_deleted(volume, a), 0);
+	assert_int_equal(loam_meta_volume_recount(volume).freed, 1);
+	assert_int_equal(loam_delete_data_hourly(volume->meta, LOAM_DELETE_FILE_AGE,
+						 LOAM_DETACHED_AGE, &err),
+			 -LOAM_E_IO);
+	assert_int_equal(loam_meta_volume_deleted(volume, a), 0);
+
+	set_failpoint("meta.barrier:error:EOPNOTSUPP"); /* nobody ever promises: not waited for */
+	remove_file(volume, "g");
+	assert_int_equal(loam_meta_volume_deleted(volume, b), 1);
+	set_failpoint(NULL);
+	assert_int_equal(loam_delete_slice(volume->meta, a, 1000, &err), 0);
+	assert_int_equal(loam_meta_volume_recount(volume).freed, 0);
+}
+
 static void data_of_a_living_inode_is_never_deleted(void **state)
 {
 	struct loam_meta_volume *volume = *state;
@@ -149,6 +184,7 @@ static const struct CMUnitTest tests[] = {
 	LOAM_ON_VOLUME(an_open_file_keeps_its_data),
 	LOAM_ON_VOLUME(a_file_of_many_chunks_goes_whole),
 	LOAM_ON_VOLUME(the_hourly_job_ends_what_others_began),
+	LOAM_ON_VOLUME(blocks_stay_until_their_removal_is_durable),
 	LOAM_ON_VOLUME(data_of_a_living_inode_is_never_deleted),
 };
 
