@@ -2,7 +2,8 @@
  * loam format: makes a new volume, in the words of `juicefs format`.
  *
  * The order is: an object in the store, then the metadata; what a killed format leaves is
- * overwritten by the next one.
+ * overwritten by the next one. Over a volume that is there (--force) the blocks of the old one stay
+ * until gc: numbers of slices go on behind theirs, so that no key is ever used twice (V10, V11).
  */
 #include "core/auto.h"
 #include "core/cmd.h"
@@ -24,6 +25,7 @@
 #define BLOCK_KIB_MAX	  16384
 #define BLOCK_KIB_DEFAULT 4096
 #define UUID_BYTES	  37
+#define SLICE_COUNTER	  "nextchunk"
 
 struct format_opts {
 	const char *storage, *bucket, *compress;
@@ -134,7 +136,34 @@ static int refuse_object(void *arg, const struct loam_store_entry *entry, struct
 			 entry->key);
 }
 
-static int prepare_store(const struct loam_format *format, bool force, struct loam_err *err)
+/* The greatest number of a slice among the old blocks: "…/ID_INDEX_BYTES". */
+static int note_slice(void *arg, const struct loam_store_entry *entry, struct loam_err *err)
+{
+	uint64_t *greatest = arg;
+	const char *slash = strrchr(entry->key, '/');
+	const char *name = slash ? slash + 1 : entry->key;
+	char *end = NULL;
+	if (*name < '0' || *name > '9')
+		return 0;
+	uint64_t id = strtoull(name, &end, 10);
+	if (*end == '_' && id > *greatest && id < INT64_MAX)
+		*greatest = id;
+	return 0;
+}
+
+static int raise_slice_numbers(struct loam_engine *engine, uint64_t greatest, struct loam_err *err)
+{
+	int64_t present = 0;
+	int rc = engine->ops->add(engine, SLICE_COUNTER, 0, &present, err);
+	if (rc < 0 || present > (int64_t)greatest)
+		return rc;
+	return engine->ops->add(engine, SLICE_COUNTER, (int64_t)greatest + 1 - present, &present,
+				err);
+}
+
+/* *out_greatest: of the slices that are there; only looked for with force. */
+static int prepare_store(const struct loam_format *format, bool force, uint64_t *out_greatest,
+			 struct loam_err *err)
 {
 	struct loam_store *store = NULL;
 	int rc = loam_store_open(format->storage, format->bucket, &store, err);
@@ -145,7 +174,10 @@ static int prepare_store(const struct loam_format *format, bool force, struct lo
 	snprintf(testing, sizeof(testing), "%s/testing/", format->name);
 	snprintf(key, sizeof(key), "%s/juicefs_uuid", format->name);
 	const char *keys[] = { key };
-	if (!force)
+	*out_greatest = 0;
+	if (force)
+		rc = store->ops->list(store, prefix, note_slice, out_greatest, err);
+	else
 		rc = store->ops->list(store, prefix, refuse_object, testing, err);
 	if (rc == 0)
 		rc = store->ops->remove(store, key, err);
@@ -162,6 +194,7 @@ static int format_volume(const struct format_opts *opts, const char *url, const 
 {
 	struct loam_engine *engine = NULL;
 	struct loam_format *format = loam_xnew(struct loam_format);
+	uint64_t greatest = 0;
 	int rc = check_options(opts, name, err);
 	if (rc == 0)
 		rc = loam_engine_open(url, &engine, err);
@@ -177,7 +210,9 @@ static int format_volume(const struct format_opts *opts, const char *url, const 
 	if (rc == 0)
 		rc = fill_format(opts, name, format, err);
 	if (rc == 0)
-		rc = prepare_store(format, opts->force, err);
+		rc = prepare_store(format, opts->force, &greatest, err);
+	if (rc == 0 && greatest > 0)
+		rc = raise_slice_numbers(engine, greatest, err);
 	if (rc == 0)
 		rc = loam_meta_format_volume(engine, format, SERVICE_ID, SERVICE_ID, ROOT_MODE,
 					     opts->force, err);

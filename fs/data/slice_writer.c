@@ -8,7 +8,8 @@
  * Invariants: the blocks before current_start are whole and given to the upload pool; current holds
  * the bytes from there on. The first 64 KiB of a slice lie in a small buffer, so that many small
  * slices may be open at once; they are moved once if more comes. Input is copied exactly once else.
- * Locks: `lock` guards pending and failure; the rest belongs to the one thread that writes.
+ * Locks: `lock` guards pending, has_others and failure; the rest belongs to the one thread that
+ * writes.
  */
 #include "core/clock.h"
 #include "core/hash.h"
@@ -29,6 +30,7 @@ struct loam_slice_writer {
 	pthread_mutex_t lock;
 	pthread_cond_t uploaded;
 	size_t pending;
+	bool has_others; /* the store holds other bytes under this number: not ours to remove */
 	struct loam_err failure; /* sticky */
 };
 
@@ -69,6 +71,7 @@ static int failure(struct loam_slice_writer *writer, struct loam_err *err)
 static void set_failure(struct loam_slice_writer *writer, const struct loam_err *why)
 {
 	loam_guard(&writer->lock);
+	writer->has_others = writer->has_others || why->code == LOAM_E_CORRUPT;
 	if (writer->failure.code == LOAM_E_OK)
 		writer->failure = *why;
 }
@@ -293,7 +296,7 @@ void loam_slice_writer_free(struct loam_slice_writer *writer)
 	wait_uploads(writer);
 	if (writer->current)
 		loam_buffer_give(writer->data->buffers, writer->current);
-	if (!writer->finished && writer->bytes > 0)
+	if (!writer->finished && !writer->has_others && writer->bytes > 0)
 		loam_data_remove_blocks(writer->data->store, &writer->data->naming, writer->id,
 					writer->bytes);
 	pthread_cond_destroy(&writer->uploaded);

@@ -16,3 +16,11 @@ int loam_store_open(const char *storage, const char *bucket, struct loam_store *
 	return loam_fail(err, LOAM_E_UNSUPPORTED, "block storage '%s' is not built into this loam",
 			 storage);
 }
+
+int loam_store_has_others(const char *key, struct loam_err *err)
+{
+	return loam_fail(err, LOAM_E_CORRUPT,
+			 "block %s is there already with other bytes: its number was given twice, "
+			 "is the metadata older than the blocks?",
+			 key);
+}

@@ -31,8 +31,9 @@ typedef int loam_store_seen_fn(void *arg, const struct loam_store_entry *entry,
 struct loam_store_ops {
 	const char *name;
 	/*
-	 * Stores data_bytes bytes under key, visible whole or not at all. Storing the same key
-	 * again with the same length is success (keys name immutable bytes). Durable only behind
+	 * Stores data_bytes bytes under key, visible whole or not at all. Storing the same bytes
+	 * under it again is success; others of the same length are refused with CORRUPT: keys name
+	 * immutable bytes, so somebody else's number was given once more. Durable only behind
 	 * sync().
 	 */
 	int (*put)(struct loam_store *store, const char *key, const void *data, size_t data_bytes,
@@ -70,6 +71,8 @@ struct loam_store {
  * for every other name. */
 int loam_store_open(const char *storage, const char *bucket, struct loam_store **out_store,
 		    struct loam_err *err);
+/* For engines: the refusal of a put over other bytes. */
+int loam_store_has_others(const char *key, struct loam_err *err);
 int loam_store_file_open(const char *bucket, struct loam_store **out_store, struct loam_err *err);
 int loam_store_mem_open(struct loam_store **out_store, struct loam_err *err);
 

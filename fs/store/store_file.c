@@ -29,6 +29,7 @@
 #define TEMP_NAME_BYTES	  256
 #define TEMP_BASE_BYTES	  200
 #define TEMP_TRIES	  8
+#define COMPARE_BYTES	  65536
 #define LIST_DEPTH_MAX	  16
 #define DURABLE_DIRS_MAX  65536
 #define SYNC_TOGETHER_MAX 64 /* descriptors held by one round of sync */
@@ -228,6 +229,32 @@ static int write_temp(int fd, const void *data, size_t data_bytes, struct loam_e
 	return rc;
 }
 
+/* 1 the block is there with these bytes, 0 it is not, or has another length (a torn write). */
+static int is_put(int dir_fd, const char *base, const char *key, const void *data,
+		  size_t data_bytes, struct loam_err *err)
+{
+	struct stat st;
+	loam_auto_fd int fd = openat(dir_fd, base, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOENT || errno == ELOOP)) /* what is no file is replaced */
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return loam_fail_errno(err, "look at block %s", key);
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != data_bytes)
+		return 0;
+	for (size_t at = 0; at < data_bytes;) {
+		uint8_t present[COMPARE_BYTES];
+		size_t left = data_bytes - at;
+		size_t step = left < sizeof(present) ? left : sizeof(present);
+		int rc = loam_sys_pread_all(fd, present, step, at, err);
+		if (rc < 0)
+			return loam_context(err, "block %s", key);
+		if (memcmp(present, (const uint8_t *)data + at, step) != 0)
+			return loam_store_has_others(key, err);
+		at += step;
+	}
+	return 1;
+}
+
 static int file_put(struct loam_store *store, const char *key, const void *data, size_t data_bytes,
 		    struct loam_err *err)
 {
@@ -235,13 +262,10 @@ static int file_put(struct loam_store *store, const char *key, const void *data,
 	loam_auto_fd int dir_fd = -1;
 	const char *base;
 	int rc = open_parent(file, key, true, &dir_fd, &base, err);
-	if (rc < 0)
-		return rc;
-
-	struct stat st;
-	if (fstatat(dir_fd, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	    (uint64_t)st.st_size == data_bytes)
-		return 0;
+	if (rc == 1)
+		rc = is_put(dir_fd, base, key, data, data_bytes, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 
 	char temp[TEMP_NAME_BYTES];
 	int fd = open_temp(dir_fd, base, temp, err);

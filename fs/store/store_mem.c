@@ -60,7 +60,9 @@ static int mem_put(struct loam_store *store, const char *key, const void *data, 
 	loam_guard(&mem->lock);
 	struct object *object = find(mem, key);
 	if (object && object->bytes == data_bytes)
-		return 0;
+		return memcmp(object->data, copy, data_bytes) == 0
+			       ? 0
+			       : loam_store_has_others(key, err);
 	if (object)
 		drop(mem, object);
 	object = loam_xnew(struct object);

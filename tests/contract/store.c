@@ -89,6 +89,18 @@ static void put_twice_is_success(void **state)
 	assert_int_equal(bytes, 3);
 }
 
+static void other_bytes_under_a_key_are_refused(void **state)
+{
+	struct loam_store *store = *state;
+	struct loam_err err = { 0 };
+	char out[4] = "";
+	put(store, "ab/cd", "xyz");
+	assert_int_equal(store->ops->put(store, "ab/cd", "xyy", 3, &err), -LOAM_E_CORRUPT);
+	loam_err_clear(&err);
+	assert_int_equal(store->ops->get(store, "ab/cd", 0, out, 3, &err), 0);
+	assert_string_equal(out, "xyz");
+}
+
 static void an_object_of_another_length_is_replaced(void **state)
 {
 	struct loam_store *store = *state;
@@ -356,6 +368,7 @@ static void after_a_failed_sync_the_key_must_be_put_again(void **state)
 	}
 #define CONTRACT_ALL(engine)                                                                   \
 	CONTRACT(what_was_put_is_read, engine), CONTRACT(put_twice_is_success, engine),        \
+		CONTRACT(other_bytes_under_a_key_are_refused, engine),                         \
 		CONTRACT(an_object_of_another_length_is_replaced, engine),                     \
 		CONTRACT(absence_is_an_answer, engine),                                        \
 		CONTRACT(a_short_object_is_corrupt, engine),                                   \
