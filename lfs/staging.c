@@ -346,6 +346,22 @@ static int last_sign(struct loam_staging *staging, const struct loam_dir_entry *
 	return 0;
 }
 
+bool loam_job_is_alive(const struct loam_attr *job)
+{
+	return (job->mode & 0700) != 0;
+}
+
+/* A process that was only held up must not move entries out of a directory being emptied. */
+static int give_up(struct loam_staging *staging, const struct loam_dir_entry *entry,
+		   struct loam_err *err)
+{
+	struct loam_attr none = { .mode = 0 }, attr;
+	if (entry->dentry.type != LOAM_TYPE_DIR) /* its one name goes in one transaction */
+		return 0;
+	return loam_meta_setattr(staging->tree->volume->meta, &loam_who_root, entry->dentry.ino,
+				 LOAM_SET_MODE, &none, &attr, err);
+}
+
 /* 1 removed, 0 left alone. */
 static int sweep_entry(struct loam_staging *staging, const struct loam_dir_entry *entry,
 		       struct loam_err *err)
@@ -360,7 +376,9 @@ static int sweep_entry(struct loam_staging *staging, const struct loam_dir_entry
 	int64_t silent = loam_staging_now(staging) - last;
 	if (silent <= (int64_t)staging->life_seconds)
 		return 0;
-	rc = loam_meta_remove_tree(meta, &loam_who_root, staging->dir, entry->name, err);
+	rc = give_up(staging, entry, err);
+	if (rc == 0)
+		rc = loam_meta_remove_tree(meta, &loam_who_root, staging->dir, entry->name, err);
 	if (rc == -LOAM_E_NOT_FOUND) { /* another server was faster */
 		loam_err_clear(err);
 		return 0;

@@ -43,6 +43,9 @@ void loam_job_free(struct loam_job *job);
 /* Frees a sealed job whose inode a commit has taken elsewhere. */
 void loam_job_taken(struct loam_job *job);
 
+/* false: a sweep has given the job up and takes its entries away. A commit that moves entries of a
+ * directory job asks this of the attr it relies on; the sweep changes that first. */
+bool loam_job_is_alive(const struct loam_attr *job);
 /* Removes jobs without a sign of life, of any process. */
 int loam_staging_sweep(struct loam_staging *staging, uint64_t *out_removed, struct loam_err *err);
 /* The store's clock in seconds, as it stood when it was last asked for, plus the time since. */

@@ -275,8 +275,7 @@ const struct loam_cmd loam_cmd_repo_list = {
 	.run = run_show,
 };
 
-/* ---- visibility, delete, default-branch
- * ---------------------------------------------------------- */
+/* ---- visibility, delete, default-branch ------------------------------------------------------ */
 
 static int run_visibility(const void *options, int argc, char **argv)
 {

@@ -32,7 +32,8 @@ int loam_git_open(const char *path, git_repository **out_git, struct loam_err *e
 
 /* ---- identity -------------------------------------------------------------------------------- */
 
-/* The gate's id, given now if it has none. */
+/* The gate's id, given now if it has none. Durable before a repository bears it: one that bears
+ * another id than its gate is set aside, with all that was pushed to it. */
 static int gate_id(const struct loam_tree *tree, uint64_t gate_ino, char out[ID_CHARS + 1],
 		   struct loam_err *err)
 {
@@ -40,6 +41,8 @@ static int gate_id(const struct loam_tree *tree, uint64_t gate_ino, char out[ID_
 	loam_random_base62(out, ID_CHARS);
 	int rc = loam_meta_setxattr(meta, &loam_who_root, gate_ino, LOAM_XATTR_ID, out, ID_CHARS,
 				    LOAM_XATTR_CREATE, err);
+	if (rc == 0)
+		return loam_meta_settle(meta, err);
 	if (rc != -LOAM_E_EXISTS)
 		return rc;
 	loam_err_clear(err);

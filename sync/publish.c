@@ -39,46 +39,45 @@ void loam_published_release(struct loam_published *published)
 	loam_buf_release(&published->notes);
 }
 
-/* ---- one at a time per repository in this process
- * ------------------------------------------------ */
+/* ---- one at a time per repository in this process -------------------------------------------- */
+
+/* The place of the repository, or a free one where nobody publishes it; NULL: neither. */
+static char **find_place(struct loam_publisher *publisher, const char *text, bool *out_busy)
+{
+	char **place = NULL;
+	*out_busy = false;
+	for (size_t i = 0; i < LOAM_PUBLISHES_MAX && !*out_busy; i++) {
+		char **at = &publisher->busy[i];
+		*out_busy = *at && strcmp(*at, text) == 0;
+		if (*out_busy || (!*at && !place))
+			place = at;
+	}
+	return place;
+}
 
 static void lock_repo(struct loam_publisher *publisher, const char *text)
 {
-	pthread_mutex_lock(&publisher->lock);
-	for (size_t i = 0; i < LOAM_PUBLISHES_MAX;) {
-		if (publisher->busy[i] && strcmp(publisher->busy[i], text) == 0) {
-			pthread_cond_wait(&publisher->freed, &publisher->lock);
-			i = 0;
-			continue;
-		}
-		i++;
-	}
-	for (;;) {
-		for (size_t i = 0; i < LOAM_PUBLISHES_MAX; i++) {
-			if (!publisher->busy[i]) {
-				publisher->busy[i] = loam_xstrdup(text);
-				pthread_mutex_unlock(&publisher->lock);
-				return;
-			}
-		}
+	bool busy;
+	loam_guard(&publisher->lock);
+	char **place = find_place(publisher, text, &busy);
+	while (busy || !place) {
 		pthread_cond_wait(&publisher->freed, &publisher->lock);
+		place = find_place(publisher, text, &busy);
 	}
+	*place = loam_xstrdup(text);
 }
 
 static void unlock_repo(struct loam_publisher *publisher, const char *text)
 {
+	bool busy;
 	loam_guard(&publisher->lock);
-	for (size_t i = 0; i < LOAM_PUBLISHES_MAX; i++) {
-		if (publisher->busy[i] && strcmp(publisher->busy[i], text) == 0) {
-			free(loam_steal(&publisher->busy[i]));
-			break;
-		}
-	}
+	char **place = find_place(publisher, text, &busy);
+	loam_assert(busy);
+	free(loam_steal(place));
 	pthread_cond_broadcast(&publisher->freed);
 }
 
-/* ---- 1: what is shown, what is to be shown
- * ------------------------------------------------------- */
+/* ---- 1: what is shown, what is to be shown --------------------------------------------------- */
 
 struct job {
 	struct loam_publisher *publisher;
@@ -141,8 +140,7 @@ static bool is_shown(const struct job *job)
 	return strcmp(text, job->gate.commit) == 0;
 }
 
-/* ---- 2: the difference
- * --------------------------------------------------------------------------- */
+/* ---- 2: the difference ----------------------------------------------------------------------- */
 
 /* The live directories that change; 0 when one is not as the old commit says (somebody with root on
  * a node was there): then everything is built anew. */
@@ -195,8 +193,7 @@ static int compare(struct job *job, struct loam_err *err)
 	return find_live_dirs(job, err);
 }
 
-/* ---- 3: building
- * --------------------------------------------------------------------------------- */
+/* ---- 3: building ----------------------------------------------------------------------------- */
 
 static int build_entries(struct job *job, struct loam_err *err)
 {
@@ -232,8 +229,7 @@ static int start_building(struct job *job, struct loam_err *err)
 	return loam_failpoint("publish.job", err);
 }
 
-/* ---- 4: the transaction
- * -------------------------------------------------------------------------- */
+/* ---- 4: the transaction ---------------------------------------------------------------------- */
 
 static void fill_next(struct job *job, struct loam_gate_next *next, bool whole)
 {

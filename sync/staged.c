@@ -9,6 +9,7 @@
 #include "auth/gate.h"
 #include "core/auto.h"
 #include "fs/meta/txn.h"
+#include "lfs/staging.h"
 
 #include <string.h>
 
@@ -124,11 +125,12 @@ static int commit_batch(struct loam_txn *txn, void *arg, struct loam_err *err)
 	want_pool_files(txn, batch);
 	struct loam_attr job;
 	int rc = loam_txn_attr(txn, batch->job_ino, &job, err);
-	if (rc <= 0)
-		return rc < 0 ? rc
-			      : loam_fail(err, LOAM_E_CONFLICT,
-					  "the staging directory was swept: this process was held "
-					  "up for too long");
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || !loam_job_is_alive(&job))
+		return loam_fail(err, LOAM_E_CONFLICT,
+				 "the staging directory was swept: this process was held up for "
+				 "too long");
 	uint32_t dirs = 0;
 	rc = 0;
 	for (size_t i = 0; rc == 0 && i < batch->count; i++) {

@@ -3,6 +3,7 @@
  *
  * It relies on the gate's attr and user.loam.commit: whoever publishes changes both, so no two
  * publishes come between one another, and everything below the gate changes through publishes only.
+ * And on the job's attr: a sweep changes that before it takes anything out of the job.
  * The old dentries are looked at, not relied on; what stands there is moved into the job under the
  * number of its successor, whence it is removed later.
  */
@@ -14,14 +15,14 @@
 #include "core/cmd.h"
 #include "fs/files.h"
 #include "fs/meta/txn.h"
+#include "lfs/staging.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define XATTR_BYTES_MAX 8192
 
-/* ---- the state before
- * ---------------------------------------------------------------------------- */
+/* ---- the state before ------------------------------------------------------------------------ */
 
 /* 1 with the text, 0 absent. */
 static int read_text(struct loam_meta *meta, uint64_t ino, const char *name, char *out,
@@ -80,8 +81,7 @@ int loam_gate_state_read(const struct loam_tree *tree, const struct loam_repo *r
 	return 0;
 }
 
-/* ---- the transaction
- * ----------------------------------------------------------------------------- */
+/* ---- the transaction ------------------------------------------------------------------------- */
 
 struct swap {
 	const struct loam_gate_state *state;
@@ -160,6 +160,22 @@ static int peek_dentry(struct loam_txn *txn, uint64_t dir, struct loam_name name
 	return rc < 0 ? rc : 1;
 }
 
+static int was_swept(struct loam_err *err)
+{
+	return loam_fail(err, LOAM_E_CONFLICT,
+			 "the staging directory was swept: this process was held up for too long");
+}
+
+/* The job is still ours at the commit: what is moved out of it is there, whole. */
+static int need_job(struct loam_txn *txn, uint64_t job_ino, struct loam_attr *out_job,
+		    struct loam_err *err)
+{
+	int rc = loam_txn_attr(txn, job_ino, out_job, err);
+	if (rc < 0)
+		return rc;
+	return rc == 1 && loam_job_is_alive(out_job) ? 0 : was_swept(err);
+}
+
 static void want_all(struct loam_txn *txn, const struct swap *swap)
 {
 	struct loam_record commit = gate_xattr(swap->state->ino, LOAM_XATTR_COMMIT);
@@ -194,10 +210,7 @@ static int swap_one(struct loam_txn *txn, struct swap *swap, size_t index, struc
 	if (change->kind != LOAM_CHANGE_REMOVE) {
 		has = peek_dentry(txn, swap->next->job_ino, number, &staged, err);
 		if (has <= 0)
-			return has < 0 ? has
-				       : loam_fail(err, LOAM_E_CONFLICT,
-						   "the staging directory was swept: this process "
-						   "was held up for too long");
+			return has < 0 ? has : was_swept(err);
 		loam_txn_put_dentry(txn, dir, name, &staged);
 	} else if (had) {
 		loam_txn_delete_dentry(txn, dir, name);
@@ -222,7 +235,7 @@ static int run_entries(struct loam_txn *txn, void *arg, struct loam_err *err)
 	for (size_t i = 1; rc == 0 && i < changes->dir_count; i++)
 		rc = peek_attr(txn, changes->dirs[i].ino, &swap->dirs[i], err);
 	if (rc == 0)
-		rc = peek_attr(txn, swap->next->job_ino, &job, err);
+		rc = need_job(txn, swap->next->job_ino, &job, err);
 	for (size_t i = 0; rc == 0 && i < changes->change_count; i++)
 		rc = swap_one(txn, swap, i, &job, err);
 	if (rc < 0)
@@ -247,8 +260,7 @@ int loam_swap_entries(struct loam_meta *meta, const struct loam_gate_state *stat
 	return loam_meta_run(meta, LOAM_TXN_BULK, run_entries, &swap, err);
 }
 
-/* ---- a whole new gate
- * ---------------------------------------------------------------------------- */
+/* ---- a whole new gate ------------------------------------------------------------------------ */
 
 /* All that the old gate carries beside what a publish sets goes over to the new one. */
 static int carry_xattrs(struct loam_txn *txn, uint64_t from, uint64_t to, struct loam_err *err)
@@ -283,11 +295,14 @@ static int run_gate(struct loam_txn *txn, void *arg, struct loam_err *err)
 	loam_txn_want(txn, &all);
 	loam_txn_want_attr(txn, state->namespace_ino);
 	loam_txn_want_dentry(txn, state->namespace_ino, name);
+	loam_txn_want_attr(txn, swap->next->job_ino);
 	loam_txn_want_dentry(txn, swap->next->job_ino, zero);
 
-	struct loam_attr gate, ns;
+	struct loam_attr gate, ns, job;
 	struct loam_dentry here, staged;
 	int rc = check_gate(txn, state, &gate, err);
+	if (rc == 0)
+		rc = need_job(txn, swap->next->job_ino, &job, err);
 	if (rc == 0)
 		rc = loam_txn_dentry(txn, state->namespace_ino, name, &here, err);
 	if (rc < 0)
@@ -298,10 +313,7 @@ static int run_gate(struct loam_txn *txn, void *arg, struct loam_err *err)
 	if (rc == 1)
 		rc = loam_txn_attr(txn, state->namespace_ino, &ns, err);
 	if (rc <= 0)
-		return rc < 0 ? rc
-			      : loam_fail(err, LOAM_E_CONFLICT,
-					  "the staging directory was swept: this process was held "
-					  "up for too long");
+		return rc < 0 ? rc : was_swept(err);
 
 	loam_txn_put_dentry(txn, state->namespace_ino, name, &staged);
 	loam_txn_put_dentry(txn, swap->next->job_ino, zero, &here);

@@ -236,8 +236,7 @@ static int set_flags(struct loam_control *control, const struct loam_caller *cal
 	return 0;
 }
 
-/* ---- dispatch: out is zeroed
- * -------------------------------------------------------------------------------- */
+/* ---- dispatch: out is zeroed ----------------------------------------------------------------- */
 
 static int run(struct loam_control *control, struct loam_caller *caller, uint64_t ino,
 	       unsigned command, const void *in, void *out, struct loam_err *err)

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/hash.h"
 #include "fs/files.h"
+#include "lfs/staging.h"
 #include "sync/git_dir.h"
 #include "sync/swap.h"
 #include "tests/support/git_objects.h"
@@ -621,6 +622,38 @@ static void a_changed_entry_is_replaced_whatever_stands_there(void **state)
 	expect_shown(world, "README 444=second\n");
 }
 
+/* A publisher that was held up comes to its transaction while a sweep empties its job. */
+static void a_job_that_is_being_swept_is_not_published(void **state)
+{
+	struct world *world = *state;
+	struct loam_meta *meta = world->tree->tree.volume->meta;
+	struct loam_staging *staging;
+	struct loam_job *job;
+	struct loam_gate_state gate;
+	struct loam_attr none = { .mode = 0 }, attr;
+	push_and_publish(world, first);
+	assert_ok(loam_gate_state_read(&world->tree->tree, &world->repo, &gate, &err));
+	assert_ok(loam_staging_open(&world->tree->tree, 3600, &staging, &err));
+	assert_ok(loam_job_new(staging, &job, &err));
+	assert_ok(loam_meta_setattr(meta, &loam_who_root, loam_job_ino(job), LOAM_SET_MODE, &none,
+				    &attr, &err)); /* as a sweep begins */
+	char name[] = "README", none_above[] = "";
+	struct loam_change remove = { .kind = LOAM_CHANGE_REMOVE, .name = name };
+	struct loam_change_dir top = { .name = none_above, .ino = gate.ino };
+	struct loam_changes changes = {
+		.dirs = &top, .dir_count = 1, .changes = &remove, .change_count = 1
+	};
+	struct loam_gate_next next = { .commit = "", .job_ino = loam_job_ino(job) };
+	struct loam_err refused = { 0 };
+	assert_int_equal(loam_swap_entries(meta, &gate, &changes, &next, &refused),
+			 -LOAM_E_CONFLICT);
+	loam_err_clear(&refused);
+	assert_int_equal(loam_swap_gate(meta, &gate, &next, &refused), -LOAM_E_CONFLICT);
+	expect_shown(world, FIRST_SHOWN);
+	loam_job_free(job);
+	loam_staging_close(staging);
+}
+
 struct rival {
 	struct world *world;
 	struct loam_publisher *publisher;
@@ -737,6 +770,7 @@ int main(void)
 		TEST(two_thousand_notes_do_not_stop_a_publish),
 		TEST(a_live_tree_that_somebody_changed_is_built_anew),
 		TEST(a_changed_entry_is_replaced_whatever_stands_there),
+		TEST(a_job_that_is_being_swept_is_not_published),
 		TEST(two_publishers_never_show_a_mixture),
 		TEST(grants_made_while_gates_are_swapped_hold_on_the_last_one),
 	};
