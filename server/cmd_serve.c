@@ -70,11 +70,19 @@ struct serving {
 	struct loam_http *http;
 };
 
+/* What was acknowledged is durable, the rest is swept or published by the next server. */
+static _Noreturn void end_unfinished(void)
+{
+	loam_warn("serve.unfinished", "asked_twice=%d", end_now);
+	_exit(end_now ? 1 : 0);
+}
+
 static void release_serving(struct serving *serving)
 {
 	if (serving->reconciling)
 		loam_reconciler_stop(serving->publisher);
-	loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS);
+	if (!loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS))
+		end_unfinished();
 	loam_git_slots_free(serving->server.git_slots);
 	free(serving->hook_path);
 	free(serving->hooks_dir);
@@ -255,16 +263,14 @@ static int start_http(struct serving *serving, const struct serve_opts *opts, st
 }
 
 /* The first signal stops with grace; one behind it, or a handler that does not come back, ends the
- * process where it stands: what was acknowledged is durable, the rest is swept. */
+ * process where it stands. */
 static void serve_until_asked(struct serving *serving)
 {
 	while (!end_asked)
 		loam_clock_sleep_ms(SIGNAL_LOOK_MS);
 	loam_info("serve.stopping", "listen=%s", loam_http_address(serving->http));
-	if (loam_http_stop(serving->http, GRACE_MS, &end_now))
-		return;
-	loam_warn("serve.unfinished", "asked_twice=%d", end_now);
-	_exit(end_now ? 1 : 0);
+	if (!loam_http_stop(serving->http, GRACE_MS, &end_now))
+		end_unfinished();
 }
 
 static int run_serve(const void *options, int argc, char **argv)

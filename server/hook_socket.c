@@ -430,10 +430,10 @@ int loam_hook_socket_open(const char *path, struct loam_auth *auth,
 	return 0;
 }
 
-void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
+bool loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
 {
 	if (!socket)
-		return;
+		return true;
 	pthread_mutex_lock(&socket->lock);
 	socket->stopping = true;
 	pthread_mutex_unlock(&socket->lock);
@@ -446,7 +446,7 @@ void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
 		if (connected == 0)
 			break;
 		if (loam_deadline_left_ms(deadline) == 0)
-			return; /* still used by a hook that does not end: the process ends now */
+			return false;
 		loam_clock_sleep_ms(20);
 	}
 	unlink(socket->path);
@@ -459,4 +459,5 @@ void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
 	pthread_mutex_destroy(&socket->lock);
 	free(socket->path);
 	free(socket);
+	return true;
 }

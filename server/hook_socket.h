@@ -16,8 +16,9 @@ struct loam_hook_socket;
 int loam_hook_socket_open(const char *path, struct loam_auth *auth,
 			  struct loam_publisher *publisher, struct loam_hook_socket **out_socket,
 			  struct loam_err *err);
-/* Waits for the hooks that are connected, at most wait_ms. Accepts NULL. */
-void loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms);
+/* Waits for the hooks that are connected, at most wait_ms. false: one still publishes with all that
+ * was borrowed, nothing of it may be released; the process has to end. Accepts NULL. */
+bool loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms);
 
 /* A directory for core.hooksPath below repos: links named as git's hooks to this program; free().
  */

@@ -59,7 +59,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct world *world = *state;
-	loam_hook_socket_close(world->hooks, 10000);
+	assert_true(loam_hook_socket_close(world->hooks, 10000));
 	loam_publisher_close(world->publisher);
 	loam_tree_world_teardown((void **)&world->tree);
 	free(world->path);
