@@ -22,6 +22,8 @@
 #include <sys/xattr.h>
 
 #define OPEN_TRIES     8
+#define HOLD_TRIES     25
+#define HOLD_PAUSE_MS  2
 #define MARK_BYTES     160
 #define CONTENT_PREFIX "content/"
 
@@ -157,12 +159,24 @@ int loam_cache_file_open(struct loam_cache *cache, const char *key, uint64_t len
 
 /* ---- the shared flock: one descriptor, many holders ---- */
 
-static bool hold(struct loam_cache_file *file)
+static bool try_hold(struct loam_cache_file *file)
 {
 	loam_guard(&file->lock);
 	if (file->holders == 0 && flock(file->fd, LOCK_SH | LOCK_NB) < 0)
 		return false;
 	file->holders++;
+	return true;
+}
+
+/* Whoever opens the file has it alone for a moment; whoever evicts it, for longer: not waited for,
+ * else readers would. */
+static bool hold(struct loam_cache_file *file)
+{
+	for (int tries = 1; !try_hold(file); tries++) {
+		if (tries == HOLD_TRIES)
+			return false;
+		loam_clock_sleep_ms(HOLD_PAUSE_MS);
+	}
 	return true;
 }
 

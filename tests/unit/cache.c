@@ -15,6 +15,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -482,6 +483,36 @@ static int child_fills(void)
 	return 0;
 }
 
+/* flock of its own descriptor, given back a moment later. */
+static void *unlock_soon(void *fd)
+{
+	loam_clock_sleep_ms(5);
+	assert_int_equal(flock(*(int *)fd, LOCK_UN), 0);
+	return NULL;
+}
+
+/* Else the first blocks of a file that several threads begin to read would not be kept. */
+static void a_block_waits_for_who_opens_the_file_in_this_moment(void **state)
+{
+	struct loam_cache *cache = open_cache(0, 0);
+	struct loam_cache_file *file = get(cache, CONTENT_A, LENGTH);
+	loam_auto_free char *path = loam_xasprintf("%s/%s/%s", dir, UUID, CONTENT_A);
+	loam_auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	int kept = 0;
+	for (int round = 0; round < 20 && kept == 0; round++) { /* the thread may be late */
+		pthread_t other;
+		assert_int_equal(flock(fd, LOCK_EX), 0);
+		assert_int_equal(pthread_create(&other, NULL, unlock_soon, &fd), 0);
+		kept += try_fill(file, LENGTH, 0) == 0;
+		pthread_join(other, NULL);
+	}
+	assert_int_equal(kept, 1);
+	assert_true(loam_cache_has(file, 0));
+	loam_cache_put(file);
+	loam_cache_close(cache);
+}
+
 static void two_processes_share_their_blocks(void **state)
 {
 	/* The child opens its own cache, after the fork: threads do not cross it. */
@@ -744,6 +775,7 @@ int main(void)
 		CASE(a_full_content_becomes_complete_by_itself),
 		CASE(completeness_survives_a_restart_only_with_its_mark),
 		CASE(a_disk_without_xattrs_caches_but_hands_nothing_out),
+		CASE(a_block_waits_for_who_opens_the_file_in_this_moment),
 		CASE(two_processes_share_their_blocks),
 		CASE(metadata_that_went_back_in_time_empties_the_cache),
 		CASE(blocks_are_refused_while_their_ids_cannot_be_noted),

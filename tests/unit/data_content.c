@@ -288,7 +288,6 @@ static void a_bit_flipped_on_the_disk_is_fetched_again(void **state)
 	assert_true(becomes_full(key, TOTAL));
 	bool complete = !keeps_xattrs() || becomes_complete(key, TOTAL);
 	assert_true(complete);
-	loam_fetch_trim(volume.data, 0);
 	char path[300];
 	snprintf(path, sizeof(path), "%s/%s/%s", dir, loam_meta_format(volume.meta)->uuid, key);
 	int fd = open(path, O_RDWR);
@@ -296,8 +295,13 @@ static void a_bit_flipped_on_the_disk_is_fetched_again(void **state)
 	loam_clock_sleep_ms(10);
 	assert_int_equal(pwrite(fd, &byte, 1, MIB), 1);
 	close(fd);
+	/* A unit in memory that still fills the cache hides the disk a moment longer. */
 	size_t gets = data_volume_gets(&volume);
-	expect(ino, &attr);
+	uint64_t end_ms = loam_clock_ms() + WAIT_MS;
+	while (data_volume_gets(&volume) == gets && loam_clock_ms() < end_ms) {
+		loam_fetch_trim(volume.data, 0);
+		expect(ino, &attr);
+	}
 	assert_true(data_volume_gets(&volume) > gets);
 	assert_true(becomes_full(key, TOTAL));
 	complete = !keeps_xattrs() || becomes_complete(key, TOTAL);
