@@ -3,6 +3,7 @@
  *
  *   hook                                                           serve
  *   {"op":"holds","ticket":T,"objects":[{"oid":O,"size":N},…]} {"missing":[O,…],"wrong_size":[O,…]}
+ *   {"op":"locks","ticket":T,"cursor":C}   {"locks":[LOCK,…],"next_cursor":C}
  *   {"op":"publish","ticket":T,"first":"refs/heads/x"}             {"line":"…"} …, {"done":true}
  *   any                                                            {"error":"one readable line"}
  *
@@ -10,7 +11,11 @@
  * repository of another Git server send "repo" and "key" instead: the key that `loam hook install`
  * left beside that repository; the gate holds its hash.
  *
- * Limits: 1 MiB a line, 1,000 objects a message. A hook holds no credential of the volume.
+ * "locks" gives those that others than the pusher hold (shape: lfs/lock_store.h), page by page; the
+ * first call has no cursor, the last answer none. Whoever shows a key is not known by name: none.
+ *
+ * Limits: 1 MiB a line, 1,000 objects or 100 locks a message. A hook holds no credential of the
+ * volume.
  * Source: design.md §2.7, §2.11.
  */
 #ifndef LOAM_GITHOOK_CHANNEL_H

@@ -2,13 +2,15 @@
  * loam hook pre-receive: may these objects become history? (step 6 of a push)
  *
  * It reads the new objects itself, through git's quarantine, and asks serve which of the LFS
- * objects that they point to this repository holds. Without an answer the push is refused.
+ * objects that they point to this repository holds, and which paths others have locked. Without an
+ * answer the push is refused.
  */
 #include "core/auto.h"
 #include "core/failpoint.h"
 #include "core/limits.h"
 #include "githook/channel.h"
 #include "githook/commands.h"
+#include "githook/locks_check.h"
 #include "githook/scan.h"
 #include "githook/updates.h"
 
@@ -87,27 +89,37 @@ static int ask(struct loam_channel *channel, struct asked *asked, struct loam_er
 
 /* All pointers, at most 1,000 a message; one message also when there are none: serve asks the
  * rights once more. */
-static int ask_all(const struct loam_scan *scan, struct loam_err *err)
+static int ask_all(struct loam_channel *channel, const struct loam_scan *scan, struct loam_err *err)
 {
-	struct loam_channel channel;
-	int rc = loam_channel_open(&channel, err);
-	if (rc < 0)
-		return loam_context(err, "the push cannot be checked");
 	size_t count = loam_scan_pointer_count(scan);
 	struct asked asked = { .scan = scan };
+	int rc;
 	do {
 		asked.to = asked.from + LOAM_HOOK_PAIRS_MAX;
 		if (asked.to > count)
 			asked.to = count;
-		rc = ask(&channel, &asked, err);
+		rc = ask(channel, &asked, err);
 		asked.from = asked.to;
 	} while (rc == 0 && asked.from < count);
-	loam_channel_close(&channel);
 	if (rc < 0 || asked.missing == 0)
 		return rc;
 	return loam_fail(err, LOAM_E_DENIED,
 			 "%zu LFS object%s not on the server; run: git lfs push --all REMOTE",
 			 asked.missing, asked.missing == 1 ? " is" : "s are");
+}
+
+static int ask_serve(git_repository *git, const struct loam_updates *updates,
+		     const struct loam_scan *scan, struct loam_err *err)
+{
+	struct loam_channel channel;
+	int rc = loam_channel_open(&channel, err);
+	if (rc < 0)
+		return loam_context(err, "the push cannot be checked");
+	rc = ask_all(&channel, scan, err);
+	if (rc == 0)
+		rc = loam_locks_check(&channel, git, updates, err);
+	loam_channel_close(&channel);
+	return rc;
 }
 
 static int check_push(struct loam_err *err)
@@ -132,7 +144,7 @@ static int check_push(struct loam_err *err)
 		rc = loam_fail(err, LOAM_E_DENIED, "the push holds what cannot stand on the mount");
 	}
 	if (rc == 0)
-		rc = ask_all(scan, err);
+		rc = ask_serve(git, &updates, scan, err);
 	if (rc == 0)
 		rc = loam_failpoint("hook.pre_receive.checked", err);
 	loam_scan_free(scan);

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "githook/channel.h"
 #include "lfs/lfs.h"
+#include "lfs/lock_store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -131,9 +132,9 @@ static int check_key(struct loam_hook_socket *socket, const char *repo_text, con
 
 /* Who speaks for which repository; the right to push is asked again. */
 static int identify(struct loam_hook_socket *socket, const json_t *message, struct loam_repo *repo,
-		    struct loam_err *err)
+		    struct loam_principal *out_who, struct loam_err *err)
 {
-	struct loam_principal who;
+	struct loam_principal who = { 0 };
 	const char *ticket = NULL, *repo_text = NULL, *key = NULL;
 	int rc = loam_json_text(message, "ticket", &ticket, err);
 	if (rc == 1)
@@ -148,6 +149,7 @@ static int identify(struct loam_hook_socket *socket, const json_t *message, stru
 		rc = loam_auth_user(socket->auth, who.user, who.token_id, &who, err);
 	if (rc < 0)
 		return rc;
+	*out_who = who;
 	return loam_auth_check(socket->auth, &who, repo, LOAM_WANT_WRITE, NULL, err);
 }
 
@@ -230,6 +232,30 @@ static int answer_holds(struct conversation *talk, const struct loam_repo *repo,
 			 err);
 }
 
+/* Those of others. A key says nothing about who pushes: no locks then (docs/known-limits.md). */
+static int answer_locks(struct conversation *talk, const struct loam_repo *repo,
+			const struct loam_principal *who, const json_t *message,
+			struct loam_err *err)
+{
+	struct loam_lock_query query = { 0 };
+	struct loam_lock_page page = { 0 };
+	int rc = loam_json_text(message, "cursor", &query.cursor, err);
+	if (rc >= 0 && who->kind != LOAM_ADMIN)
+		rc = loam_lock_store_list(loam_auth_tree(talk->socket->auth), repo, &query, &page,
+					  err);
+	if (rc < 0)
+		return rc;
+	json_t *locks = json_array();
+	for (size_t i = 0; i < page.count; i++)
+		if (!who->user[0] || page.locks[i].uid != who->uid)
+			json_array_append_new(locks, loam_lock_to_json(&page.locks[i]));
+	json_t *answer = json_pack("{s:o}", "locks", locks);
+	if (page.next_cursor[0])
+		json_object_set_new(answer, "next_cursor", json_string(page.next_cursor));
+	loam_lock_page_release(&page);
+	return send_json(talk, answer, err);
+}
+
 static void human_bytes(uint64_t bytes, char out[32])
 {
 	static const char *const units[] = { "B", "KB", "MB", "GB", "TB", "PB" };
@@ -286,12 +312,15 @@ static int answer(struct conversation *talk, const json_t *message, struct loam_
 {
 	const char *op = NULL;
 	struct loam_repo repo;
-	int rc = identify(talk->socket, message, &repo, err);
+	struct loam_principal who;
+	int rc = identify(talk->socket, message, &repo, &who, err);
 	if (rc < 0)
 		return rc;
 	if (loam_json_text(message, "op", &op, err) == 1) {
 		if (strcmp(op, "holds") == 0)
 			return answer_holds(talk, &repo, message, err);
+		if (strcmp(op, "locks") == 0)
+			return answer_locks(talk, &repo, &who, message, err);
 		if (strcmp(op, "publish") == 0)
 			return answer_publish(talk, &repo, message, err);
 	}

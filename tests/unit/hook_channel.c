@@ -7,6 +7,7 @@
 #include "core/auto.h"
 #include "core/hash.h"
 #include "core/limits.h"
+#include "lfs/lock_store.h"
 #include "server/hook_socket.h"
 #include "tests/support/git_objects.h"
 #include "tests/support/tree_world.h"
@@ -243,6 +244,39 @@ static void an_installed_hook_shows_its_key(void **state)
 	       "{\"error\":");
 }
 
+static void lock(struct world *world, const char *path, const struct loam_principal *who)
+{
+	struct loam_lock made;
+	struct loam_err err = { 0 };
+	assert_int_equal(loam_lock_store_take(&world->tree->tree, &world->repo, path, strlen(path),
+					      who, &made, &err),
+			 1);
+	loam_lock_release(&made);
+}
+
+static void a_pusher_hears_of_the_locks_of_others(void **state)
+{
+	struct world *world = *state;
+	struct loam_principal alice;
+	loam_auto_free char *ticket = ticket_of(world);
+	loam_auto_free char *ask = loam_xasprintf("{\"op\":\"locks\",\"ticket\":\"%s\"}\n", ticket);
+	expect(world, ask, "{\"locks\":[]}");
+	assert_ok(loam_auth_user(world->tree->auth, "alice", "", &alice, &err));
+	lock(world, "of bob", &world->bob);
+	expect(world, ask, "{\"locks\":[]}");
+	lock(world, "of alice", &alice);
+	expect(world, ask, "\"path\":\"of alice\",\"owner\":\"alice\"");
+	char name[16];
+	for (int i = 0; i < LOAM_LFS_LOCKS_PAGE; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		lock(world, name, &alice);
+	}
+	expect(world, ask, "\"next_cursor\":\"");
+	loam_auto_free char *odd =
+		loam_xasprintf("{\"op\":\"locks\",\"ticket\":\"%s\",\"cursor\":\"x\"}\n", ticket);
+	expect(world, odd, "{\"error\":\"'cursor' is not of this list\"}");
+}
+
 static git_repository *bare_of(struct world *world)
 {
 	char path[LOAM_PATH_BYTES_MAX];
@@ -329,6 +363,7 @@ int main(void)
 		TEST(a_thousand_objects_are_answered_and_one_more_is_not),
 		TEST(a_line_over_a_mebibyte_is_refused),
 		TEST(an_installed_hook_shows_its_key),
+		TEST(a_pusher_hears_of_the_locks_of_others),
 		TEST(a_channel_asks_and_follows_a_publish_to_its_end),
 		cmocka_unit_test(a_hook_that_nobody_started_says_so),
 		cmocka_unit_test(lines_are_taken_one_by_one),
