@@ -1,16 +1,16 @@
 /*
  * PUT /_lfs/…/OID: the bytes of an object, streamed (steps 3 and 4 of a push).
  *
- *   socket ─► SHA-256 ─► writer ─► blocks in the store, slices of a file in /.loam/staging
+ *   socket ─► writer ─► SHA-256 ─► blocks in the store, slices of a file in /.loam/staging
  *                           length and hash right? right still there? ─► one transaction into the
  *                           pool and the repository ─► barrier ─► 200 {}
  *
- * The hash runs in this thread while the blocks of the bytes before it are uploaded by the data
- * layer's threads; memory is its write buffer, whatever the size of the object.
+ * This thread only receives: blocks are hashed and stored by the data layer's threads while more
+ * bytes arrive; memory is its write buffer, whatever the size of the object.
  *
  * The body is always read and hashed, also when the pool has the object: that is the proof of
  * possession, and it takes as long as a new object would (protocols.md B.9). Only what this very
- * repository holds already is hashed without being stored.
+ * repository holds already is hashed, by this thread, without being stored.
  *
  * Whatever is wrong with the bytes is 400: clients take 422 for success and repeat 401 for ever.
  */
@@ -32,7 +32,7 @@ struct upload {
 	uint64_t gate_ino;
 	bool held; /* by this repository, when the upload began: nothing is stored */
 	uint64_t got, started_ms;
-	struct loam_sha256 *hash;
+	struct loam_sha256 *hash; /* of what is held and not stored; else the writer's */
 	struct loam_job *job;
 	struct loam_writer *writer;
 };
@@ -95,6 +95,8 @@ static int make_room(struct upload *upload, struct loam_err *err)
 	if (rc == 0)
 		rc = loam_writer_new(upload->lfs->tree->volume->data, loam_job_ino(upload->job),
 				     &upload->writer, err);
+	if (rc == 0)
+		loam_writer_hash(upload->writer);
 	return rc < 0 ? rc : loam_failpoint("lfs.upload.staged", err);
 }
 
@@ -118,7 +120,10 @@ static int start(struct loam_web_request *request, struct upload *upload, struct
 	if (rc < 0)
 		return rc;
 	upload->held = rc == 1;
-	return upload->held ? 0 : make_room(upload, err);
+	if (!upload->held)
+		return make_room(upload, err);
+	upload->hash = loam_sha256_new();
+	return 0;
 }
 
 static int begin(struct loam_web_request *request, struct loam_err *err)
@@ -127,7 +132,6 @@ static int begin(struct loam_web_request *request, struct loam_err *err)
 	request->state = upload;
 	upload->lfs = loam_lfs_of(request);
 	upload->started_ms = loam_clock_ms();
-	upload->hash = loam_sha256_new();
 	return start(request, upload, err) < 0 ? loam_lfs_transfer_error(err) : 0;
 }
 
@@ -140,9 +144,12 @@ static int take(struct upload *upload, const void *data, size_t data_bytes, stru
 		return loam_fail(err, LOAM_E_INVALID,
 				 "the body is longer than the object's %" PRIu64 " bytes",
 				 upload->link.bytes);
-	loam_sha256_add(upload->hash, data, data_bytes);
+	int rc = 0;
+	if (upload->writer)
+		rc = loam_writer_add(upload->writer, data, data_bytes, err);
+	else
+		loam_sha256_add(upload->hash, data, data_bytes);
 	upload->got += data_bytes;
-	int rc = upload->writer ? loam_writer_add(upload->writer, data, data_bytes, err) : 0;
 	if (rc == 0 && is_first)
 		rc = loam_failpoint("lfs.upload.first_block", err);
 	return rc;
@@ -165,7 +172,10 @@ static int check_bytes(struct upload *upload, struct loam_err *err)
 				 "the body ended after %" PRIu64 " of the object's %" PRIu64
 				 " bytes",
 				 upload->got, upload->link.bytes);
-	loam_sha256_end(upload->hash, digest);
+	if (upload->writer)
+		loam_writer_digest(upload->writer, digest);
+	else
+		loam_sha256_end(upload->hash, digest);
 	loam_hex(digest, sizeof(digest), hex);
 	if (strcmp(hex, upload->link.oid) != 0)
 		return loam_fail(err, LOAM_E_INVALID, "the bytes have the SHA-256 %s, not %s", hex,

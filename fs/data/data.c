@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define HASH_THREADS	   4
 #define UPLOAD_THREADS	   4
 #define DOWNLOAD_THREADS   8
 #define THREADS_MAX	   256
@@ -157,8 +158,11 @@ static size_t threads_of(size_t asked, size_t standard)
 static int start_pools(struct loam_data *data, const struct loam_data_options *options,
 		       struct loam_err *err)
 {
-	int rc = loam_pool_new("upload", threads_of(options->upload_threads, UPLOAD_THREADS),
-			       loam_buffers_count_max(data->buffers) + 1, &data->upload, err);
+	size_t buffers_max = loam_buffers_count_max(data->buffers);
+	int rc = loam_pool_new("hash", HASH_THREADS, buffers_max + 1, &data->hash, err);
+	if (rc == 0)
+		rc = loam_pool_new("upload", threads_of(options->upload_threads, UPLOAD_THREADS),
+				   buffers_max + 1, &data->upload, err);
 	if (rc == 0)
 		rc = loam_pool_new("download",
 				   threads_of(options->download_threads, DOWNLOAD_THREADS),
@@ -242,6 +246,7 @@ void loam_data_close(struct loam_data *data)
 	loam_pool_free(data->finish);
 	loam_assert(data->files == NULL);
 	loam_compactor_free(data->compactor);
+	loam_pool_free(data->hash);
 	loam_pool_free(data->upload);
 	loam_pool_free(data->download);
 	loam_fetch_free(data->fetch);

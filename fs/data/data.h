@@ -9,6 +9,7 @@
 #ifndef LOAM_FS_DATA_DATA_H
 #define LOAM_FS_DATA_DATA_H
 
+#include "core/hash.h"
 #include "fs/meta/meta.h"
 #include "fs/store/block_format.h"
 #include "fs/store/store.h"
@@ -64,6 +65,13 @@ struct loam_writer;
 /* ino: an empty regular file. */
 int loam_writer_new(struct loam_data *data, uint64_t ino, struct loam_writer **out_writer,
 		    struct loam_err *err);
+/*
+ * The SHA-256 of all bytes, taken beside the uploads: hash() before the first byte, digest() once
+ * after the last one, before finish(); it waits for what is left to hash. A writer that has failed
+ * answers with the digest of what it took.
+ */
+void loam_writer_hash(struct loam_writer *writer);
+void loam_writer_digest(struct loam_writer *writer, uint8_t out_digest[LOAM_SHA256_BYTES]);
 /* Hands bytes on; blocks while the write buffer is spent. Uploads of chunk n overlap with the
  * filling of chunk n+1. */
 int loam_writer_add(struct loam_writer *writer, const void *bytes, size_t count,

@@ -4,8 +4,8 @@
  * Lock order: registry_lock, then loam_file.lock, then loam_slice_writer.lock, then the locks of
  * buffers and pools. A reader's lock and the fetch table's lock are leaves. No lock is held over a
  * call to the store or to the metadata.
- * Pools: finish jobs wait for upload jobs; upload, download and compact jobs wait for no other
- * pool.
+ * Pools: finish jobs wait for hash and upload jobs; hash jobs hand on to upload jobs, whose queue
+ * is never full; upload, download and compact jobs wait for no other pool.
  */
 #ifndef LOAM_FS_DATA_DATA_INTERNAL_H
 #define LOAM_FS_DATA_DATA_INTERNAL_H
@@ -22,6 +22,7 @@
 
 struct loam_fetch;
 struct loam_compactor;
+struct loam_hasher;
 
 struct loam_data {
 	struct loam_meta *meta;
@@ -31,7 +32,7 @@ struct loam_data {
 	struct loam_block_naming naming;
 	struct loam_buffers *buffers;
 	uint64_t readahead_bytes;
-	struct loam_pool *upload, *download, *finish;
+	struct loam_pool *hash, *upload, *download, *finish;
 	struct loam_fetch *fetch;
 	struct loam_compactor *compactor;
 
@@ -58,6 +59,11 @@ int loam_data_commit(struct loam_data *data, uint64_t ino, uint32_t chunk_index,
 int loam_data_read_slice(struct loam_data *data, uint64_t id, uint32_t size, uint32_t off,
 			 void *out, size_t bytes, struct loam_err *err);
 
+/* Blocks go through the hasher from now on, in their order. Before the first byte. */
+void loam_slice_writer_hash(struct loam_slice_writer *writer, struct loam_hasher *hasher);
+/* The job of the upload pool for a block of a slice writer; arg is its buffer. */
+void loam_slice_writer_upload(void *arg);
+
 /* A write at offset fits in when it begins within the unfinished block or at the end. */
 bool loam_slice_writer_takes(const struct loam_slice_writer *writer, uint32_t offset);
 /*
@@ -75,6 +81,17 @@ void loam_slice_writer_end(struct loam_slice_writer *writer);
 int loam_slice_writers_finish(struct loam_slice_writer *const *writers, size_t count,
 			      struct loam_err *err);
 uint64_t loam_slice_writer_id(const struct loam_slice_writer *writer);
+
+/* ---- hashing (hasher.c) ---- */
+
+/* SHA-256 over buffers in the order in which they are added, each then a job `then` of the upload
+ * pool. Added by one thread. */
+struct loam_hasher *loam_hasher_new(struct loam_data *data, loam_job_fn *then);
+void loam_hasher_add(struct loam_hasher *hasher, struct loam_buffer *buffer);
+/* Waits for all of them. Once, after the last. */
+void loam_hasher_end(struct loam_hasher *hasher, uint8_t out_digest[LOAM_SHA256_BYTES]);
+/* Waits. Accepts NULL. */
+void loam_hasher_free(struct loam_hasher *hasher);
 
 /* ---- fetching (fetch.c) ---- */
 

@@ -25,6 +25,7 @@ struct loam_slice_writer {
 	uint64_t id;
 	uint32_t bytes, current_start;
 	struct loam_buffer *current; /* NULL: nothing behind current_start */
+	struct loam_hasher *hasher;  /* NULL: nobody asks for a digest */
 	bool ended, finished;
 
 	pthread_mutex_t lock;
@@ -53,6 +54,11 @@ int loam_slice_writer_new(struct loam_data *data, struct loam_slice_writer **out
 uint32_t loam_slice_writer_bytes(const struct loam_slice_writer *writer)
 {
 	return writer->bytes;
+}
+
+void loam_slice_writer_hash(struct loam_slice_writer *writer, struct loam_hasher *hasher)
+{
+	writer->hasher = hasher;
 }
 
 uint64_t loam_slice_writer_id(const struct loam_slice_writer *writer)
@@ -102,7 +108,7 @@ static void put_block(struct loam_slice_writer *writer, const struct loam_buffer
 	}
 }
 
-static void upload_job(void *arg)
+void loam_slice_writer_upload(void *arg)
 {
 	struct loam_buffer *buffer = arg;
 	struct loam_slice_writer *writer = buffer->owner;
@@ -126,7 +132,10 @@ static void upload_current(struct loam_slice_writer *writer)
 	writer->pending++;
 	pthread_mutex_unlock(&writer->lock);
 	loam_buffer_uploads(writer->data->buffers, buffer);
-	loam_pool_submit(writer->data->upload, upload_job, buffer);
+	if (writer->hasher)
+		loam_hasher_add(writer->hasher, buffer);
+	else
+		loam_pool_submit(writer->data->upload, loam_slice_writer_upload, buffer);
 }
 
 static void wait_uploads(struct loam_slice_writer *writer)

@@ -16,6 +16,7 @@ struct loam_writer {
 	uint32_t chunk_index;		   /* of current */
 	struct loam_slice_writer *current; /* NULL: no byte of this chunk came yet */
 	struct timespec mtime;		   /* of the last write */
+	struct loam_hasher *hasher;	   /* NULL: nobody asks for a digest */
 
 	/* The chunk before, while it is being finished. */
 	struct loam_slice_writer *finishing;
@@ -38,6 +39,12 @@ int loam_writer_new(struct loam_data *data, uint64_t ino, struct loam_writer **o
 	pthread_cond_init(&writer->idle, NULL);
 	*out_writer = writer;
 	return 0;
+}
+
+void loam_writer_hash(struct loam_writer *writer)
+{
+	loam_assert(!writer->current && !writer->hasher && writer->chunk_index == 0);
+	writer->hasher = loam_hasher_new(writer->data, loam_slice_writer_upload);
 }
 
 static int failure(struct loam_writer *writer, struct loam_err *err)
@@ -110,6 +117,7 @@ static int add_some(struct loam_writer *writer, const uint8_t *bytes, size_t cou
 		rc = loam_slice_writer_new(writer->data, &writer->current, err);
 	if (rc < 0)
 		return rc;
+	loam_slice_writer_hash(writer->current, writer->hasher);
 	size_t room = LOAM_CHUNK_BYTES - loam_slice_writer_bytes(writer->current);
 	size_t step = count < room ? count : room;
 	rc = loam_slice_writer_add(writer->current, bytes, step, err);
@@ -137,6 +145,13 @@ int loam_writer_add(struct loam_writer *writer, const void *bytes, size_t count,
 	return 0;
 }
 
+void loam_writer_digest(struct loam_writer *writer, uint8_t out_digest[LOAM_SHA256_BYTES])
+{
+	if (writer->current)
+		loam_slice_writer_end(writer->current);
+	loam_hasher_end(writer->hasher, out_digest);
+}
+
 int loam_writer_finish(struct loam_writer *writer, struct loam_err *err)
 {
 	if (writer->current)
@@ -159,6 +174,7 @@ void loam_writer_free(struct loam_writer *writer)
 		return;
 	wait_idle(writer);
 	loam_slice_writer_free(writer->current);
+	loam_hasher_free(writer->hasher);
 	pthread_cond_destroy(&writer->idle);
 	pthread_mutex_destroy(&writer->lock);
 	free(writer);

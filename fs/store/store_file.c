@@ -9,6 +9,10 @@
  * directory (`durable`), unless this process made the directory later. A failed sync is final: the
  * file is removed, so that the next put writes it anew.
  *
+ * Whole blocks are written past the page cache (O_DIRECT) where the file system can: they are to be
+ * durable at once and are not read here soon, and the copy into fresh pages would cost more than
+ * the disk does.
+ *
  * Every path is walked from root_fd with O_NOFOLLOW: a symlink below the root is an error.
  * Locks: `lock` guards the set `durable` only; no call on the disk is made under it.
  */
@@ -33,6 +37,8 @@
 #define LIST_DEPTH_MAX	  16
 #define DURABLE_DIRS_MAX  65536
 #define SYNC_TOGETHER_MAX 64 /* descriptors held by one round of sync */
+#define DIRECT_ALIGNMENT  4096
+#define DIRECT_BYTES_MIN  (1u << 20)
 #define DIR_FLAGS	  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct durable_dir {
@@ -203,24 +209,46 @@ static int open_present(struct store_file *file, const char *key, int *out_fd, s
 
 /* ---- writing ---- */
 
-static int open_temp(int dir_fd, const char *base, char name[TEMP_NAME_BYTES], struct loam_err *err)
+/* Whole blocks of the write buffer; anything else is small, or lies as it may. */
+static bool may_go_direct(const void *data, size_t data_bytes)
 {
+	return data_bytes >= DIRECT_BYTES_MIN && data_bytes % DIRECT_ALIGNMENT == 0 &&
+	       (uintptr_t)data % DIRECT_ALIGNMENT == 0;
+}
+
+static int open_temp(int dir_fd, const char *base, int flags, char name[TEMP_NAME_BYTES],
+		     struct loam_err *err)
+{
+	flags |= O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	for (int tries = 0; tries < TEMP_TRIES; tries++) {
 		snprintf(name, TEMP_NAME_BYTES, ".jfs.%.*s.tmp.%llu", TEMP_BASE_BYTES, base,
 			 (unsigned long long)loam_random_below(1ull << 31));
-		int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				0666);
+		int fd = openat(dir_fd, name, flags, 0666);
 		if (fd >= 0)
 			return fd;
-		if (errno != EEXIST)
+		if (errno == EINVAL && (flags & O_DIRECT))
+			flags &= ~O_DIRECT; /* the file may be there: another name */
+		else if (errno != EEXIST)
 			break;
 	}
 	return loam_fail_errno(err, "make a file for block %s", base);
 }
 
-static int write_temp(int fd, const void *data, size_t data_bytes, struct loam_err *err)
+/* A direct write that the file system refuses (or that went on at an odd place) is done again
+ * through the page cache. */
+static int write_whole(int fd, const void *data, size_t data_bytes, struct loam_err *err)
 {
 	int rc = loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
+	int flags = rc == -LOAM_E_INVALID ? fcntl(fd, F_GETFL) : 0;
+	if (flags <= 0 || !(flags & O_DIRECT) || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
+		return rc;
+	loam_err_clear(err);
+	return loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
+}
+
+static int write_temp(int fd, const void *data, size_t data_bytes, struct loam_err *err)
+{
+	int rc = write_whole(fd, data, data_bytes, err);
 	if (rc == 0) /* a hint: the disk works while more blocks come, sync then waits less */
 		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	/* close tells of a full disk on some file systems */
@@ -268,7 +296,7 @@ static int file_put(struct loam_store *store, const char *key, const void *data,
 		return rc < 0 ? rc : 0;
 
 	char temp[TEMP_NAME_BYTES];
-	int fd = open_temp(dir_fd, base, temp, err);
+	int fd = open_temp(dir_fd, base, may_go_direct(data, data_bytes) ? O_DIRECT : 0, temp, err);
 	if (fd < 0)
 		return fd;
 	rc = write_temp(fd, data, data_bytes, err);
