@@ -4,7 +4,6 @@
 #include "auth/password.h"
 
 #include "core/auto.h"
-#include "core/clock.h"
 #include "core/limits.h"
 
 #include <crypt.h>
@@ -87,13 +86,21 @@ static void hashes_of_another_scheme_or_cost_are_refused(void **state)
 	expect_foreign_is_refused("$y$", 6);
 }
 
+/* Processor time of this thread: others on the machine do not count. */
+static uint64_t spent_ns(void)
+{
+	struct timespec now;
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static uint64_t shortest_us(const char *against)
 {
 	uint64_t shortest = UINT64_MAX;
 	for (int i = 0; i < 5; i++) {
-		uint64_t from = loam_clock_ns();
+		uint64_t from = spent_ns();
 		check("wrong wrong wrong", against);
-		uint64_t took = loam_clock_ns() - from;
+		uint64_t took = spent_ns() - from;
 		shortest = took < shortest ? took : shortest;
 	}
 	return shortest / 1000;
