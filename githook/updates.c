@@ -30,6 +30,7 @@ int loam_updates_read(FILE *from, struct loam_updates *out, struct loam_err *err
 {
 	*out = (struct loam_updates){ 0 };
 	char line[LINE_BYTES_MAX];
+	git_libgit2_init(); /* to say what is wrong with an id; it stays until the hook ends */
 	int rc = 0;
 	while (rc == 0 && fgets(line, sizeof(line), from)) {
 		if (out->count == LOAM_GIT_PUSH_REFS_MAX) {
