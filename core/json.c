@@ -45,9 +45,14 @@ static int parse(const void *text, size_t text_bytes, size_t flags, json_t **out
 	json_error_t why;
 	json_t *value = json_loadb(text_bytes ? text : "", text_bytes,
 				   flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!value)
+	if (!value) {
+		/* jansson quotes the place: it may be a password, or no UTF-8. */
+		char *quoted = strstr(why.text, " near '");
+		if (quoted)
+			*quoted = '\0';
 		return loam_fail(err, LOAM_E_INVALID, "JSON line %d column %d: %s", why.line,
 				 why.column, why.text);
+	}
 
 	*out_value = value;
 	return 0;

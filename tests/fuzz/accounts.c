@@ -1,6 +1,6 @@
 /*
- * The account files, any text in each: passwd, group, shadow, tokens, separated by 0xFF. Nobody
- * becomes root or a member of the host's range, and no number or name stands twice.
+ * The account files, any text in each, in the order of enum loam_account_file, separated by 0xFF.
+ * Nobody becomes root or a member of the host's range, and no number or name stands twice.
  */
 #include "auth/account.h"
 #include "auth/fields.h"
@@ -50,17 +50,16 @@ static void edit(const struct loam_buf *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
 {
-	loam_auto_buf struct loam_buf passwd = { 0 }, group = { 0 }, shadow = { 0 }, tokens = { 0 };
+	struct loam_buf texts[LOAM_ACCOUNT_FILES];
 	if (data_bytes > FILE_BYTES_MAX)
 		return 0;
-	fill(&passwd, &data, &data_bytes);
-	fill(&group, &data, &data_bytes);
-	fill(&shadow, &data, &data_bytes);
-	fill(&tokens, &data, &data_bytes);
-	struct loam_accounts *accounts =
-		loam_accounts_parse(&passwd, &group, &shadow, &tokens, 20000);
+	for (size_t i = 0; i < LOAM_ACCOUNT_FILES; i++)
+		fill(&texts[i], &data, &data_bytes);
+	struct loam_accounts *accounts = loam_accounts_parse(texts, 20000);
 	check(accounts);
 	loam_accounts_free(accounts);
-	edit(&passwd);
+	edit(&texts[LOAM_FILE_PASSWD]);
+	for (size_t i = 0; i < LOAM_ACCOUNT_FILES; i++)
+		loam_buf_release(&texts[i]);
 	return 0;
 }

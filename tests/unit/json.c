@@ -137,6 +137,23 @@ static void nul_stands_in_texts_only_where_it_is_asked_for(void **state)
 	assert_int_equal(loam_json_text(value, "t", &text, &err), -LOAM_E_UNPROCESSABLE);
 }
 
+static void a_refusal_quotes_nothing_of_the_text(void **state)
+{
+	static const char *const texts[] = { "{\"password\": \"hunter2", "{\"hunter2\": hunter2}",
+					     "{\"hunter2\":1,\"hunter2\":2}",
+					     "[\"hunter2\\\\\xd9\xbd\\\x9a\"]" };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct loam_err err = { 0 };
+		json_t *value = NULL;
+		assert_int_equal(loam_json_parse(texts[i], strlen(texts[i]), &value, &err),
+				 -LOAM_E_INVALID);
+		assert_null(strstr(err.text, "hunter2"));
+		json_t *shown = json_string(err.text); /* an answer can hold it */
+		assert_non_null(shown);
+		json_decref(shown);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +166,7 @@ int main(void)
 		cmocka_unit_test(members_are_found_absent_or_of_another_type),
 		cmocka_unit_test(a_member_of_an_array_is_refused),
 		cmocka_unit_test(nul_stands_in_texts_only_where_it_is_asked_for),
+		cmocka_unit_test(a_refusal_quotes_nothing_of_the_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
