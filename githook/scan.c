@@ -10,9 +10,9 @@
 #include "core/auto.h"
 #include "core/limits.h"
 #include "lfs/pointer.h"
+#include "sync/entry_names.h"
 
 #include <string.h>
-#include <strings.h>
 #include <uthash.h>
 
 #define REFUSAL_LINES_MAX 20
@@ -179,51 +179,6 @@ static bool is_new_tree(struct loam_scan *scan, const git_oid *oid, unsigned dep
 	return true;
 }
 
-/* UTF-8 of the code points that HFS+ leaves out of names (U+200C to 200F, 202A to 202E, 206A to
- * 206F, FEFF): bytes of one at text, or 0. */
-static size_t hfs_ignored(const char *text)
-{
-	const unsigned char *u = (const unsigned char *)text;
-	bool ignored = (u[0] == 0xe2 && u[1] == 0x80 && u[2] >= 0x8c && u[2] <= 0x8f) ||
-		       (u[0] == 0xe2 && u[1] == 0x80 && u[2] >= 0xaa && u[2] <= 0xae) ||
-		       (u[0] == 0xe2 && u[1] == 0x81 && u[2] >= 0xaa && u[2] <= 0xaf) ||
-		       (u[0] == 0xef && u[1] == 0xbb && u[2] == 0xbf);
-	return ignored ? 3 : 0;
-}
-
-/* Would some user's file system take this name for .git? NTFS drops trailing blanks and dots, reads
- * ':' as the start of a stream, and has the short name git~1. */
-static bool is_dot_git(const char *name)
-{
-	char plain[LOAM_NAME_BYTES_MAX + 1];
-	size_t bytes = 0;
-	for (const char *at = name; *at && *at != ':' && *at != '\\';) {
-		size_t skipped = hfs_ignored(at);
-		at += skipped;
-		if (skipped)
-			continue;
-		if (bytes == LOAM_NAME_BYTES_MAX)
-			return false;
-		plain[bytes++] = *at++;
-	}
-	while (bytes > 0 && (plain[bytes - 1] == ' ' || plain[bytes - 1] == '.'))
-		bytes--;
-	plain[bytes] = '\0';
-	return strcasecmp(plain, ".git") == 0 || strcasecmp(plain, "git~1") == 0;
-}
-
-static const char *why_not(const char *name)
-{
-	if (is_dot_git(name))
-		return "hasDotgit: no file or directory may be named .git, or what a file system "
-		       "takes for it";
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return "not a name";
-	if (strlen(name) > LOAM_NAME_BYTES_MAX)
-		return "a name over 255 bytes, which no file system here can hold";
-	return NULL;
-}
-
 static int scan_tree(struct loam_scan *scan, const git_oid *oid, const git_oid *before,
 		     const char *path, unsigned depth, struct loam_err *err);
 
@@ -235,7 +190,7 @@ static int scan_entry(struct loam_scan *scan, const git_tree_entry *entry,
 	const git_oid *oid = git_tree_entry_id(entry);
 	if (before && git_oid_equal(oid, git_tree_entry_id(before)))
 		return 0;
-	const char *why = why_not(name);
+	const char *why = loam_entry_name_refused(name);
 	if (why)
 		return refuse(scan, path, name, why, err);
 	switch (git_tree_entry_filemode(entry)) {
