@@ -57,6 +57,12 @@
 #define LOAM_USER_GROUPS_MAX	    256
 #define LOAM_REPO_SEGMENT_BYTES_MAX 96
 
+/* SSH */
+#define LOAM_SSH_COMMAND_BYTES_MAX 8192
+#define LOAM_SSH_WORDS_MAX	   64
+#define LOAM_SSH_SESSIONS_MAX	   256 /* at once, of all callers */
+#define LOAM_SSH_KEYS_MAX	   100 /* of one user, or of one repository */
+
 /* Hook channel */
 #define LOAM_HOOK_LINE_BYTES_MAX  (1u << 20)
 #define LOAM_HOOK_PAIRS_MAX	  1000
