@@ -20,7 +20,7 @@
 static const char *const file_names[LOAM_ACCOUNT_FILES] = {
 	[LOAM_FILE_PASSWD] = "passwd", [LOAM_FILE_GROUP] = "group",
 	[LOAM_FILE_SHADOW] = "shadow", [LOAM_FILE_GSHADOW] = "gshadow",
-	[LOAM_FILE_TOKENS] = "tokens",
+	[LOAM_FILE_TOKENS] = "tokens", [LOAM_FILE_SSH_KEYS] = "ssh_keys",
 };
 
 const char *loam_account_file_name(enum loam_account_file file)
@@ -242,13 +242,32 @@ static int read_token_line(struct line_reader *reader, const char *line, size_t 
 	return 0;
 }
 
+/* One key, one holder: a second line with it counts for nothing. */
+static int read_key_line(struct line_reader *reader, const char *line, size_t bytes,
+			 struct loam_err *err)
+{
+	struct loam_accounts *accounts = reader->accounts;
+	struct loam_ssh_key_row *row = loam_xnew(struct loam_ssh_key_row);
+	int rc = loam_ssh_key_parse(line, bytes, &row->key, err);
+	if (rc == 0 && (loam_accounts_key(accounts, row->key.id) ||
+			loam_accounts_key_by_base64(accounts, row->key.base64)))
+		rc = loam_fail(err, LOAM_E_INVALID, "the key or its id stands in an earlier line");
+	if (rc < 0) {
+		free(row);
+		return rc;
+	}
+	HASH_ADD(by_id, accounts->keys_by_id, key.id, strlen(row->key.id), row);
+	HASH_ADD(by_base64, accounts->keys_by_base64, key.base64, strlen(row->key.base64), row);
+	return 0;
+}
+
 struct loam_accounts *loam_accounts_parse(const struct loam_buf texts[LOAM_ACCOUNT_FILES],
 					  int64_t today)
 {
 	static line_fn *const readers[LOAM_ACCOUNT_FILES] = {
 		[LOAM_FILE_PASSWD] = read_passwd_line, [LOAM_FILE_GROUP] = read_group_line,
 		[LOAM_FILE_SHADOW] = read_shadow_line, [LOAM_FILE_GSHADOW] = read_gshadow_line,
-		[LOAM_FILE_TOKENS] = read_token_line,
+		[LOAM_FILE_TOKENS] = read_token_line,  [LOAM_FILE_SSH_KEYS] = read_key_line,
 	};
 	struct loam_accounts *accounts = loam_xnew(struct loam_accounts);
 	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
@@ -281,6 +300,12 @@ void loam_accounts_free(struct loam_accounts *accounts)
 	HASH_ITER (by_hash, accounts->tokens, row, next_row) {
 		HASH_DELETE(by_hash, accounts->tokens, row);
 		free(row);
+	}
+	struct loam_ssh_key_row *key, *next_key;
+	HASH_CLEAR(by_base64, accounts->keys_by_base64);
+	HASH_ITER (by_id, accounts->keys_by_id, key, next_key) {
+		HASH_DELETE(by_id, accounts->keys_by_id, key);
+		free(key);
 	}
 	for (size_t i = 0; i < accounts->finding_count; i++)
 		free(accounts->findings[i]);
@@ -370,6 +395,21 @@ const struct loam_token *loam_accounts_token(const struct loam_accounts *account
 	struct loam_token_row *found;
 	HASH_FIND(by_hash, accounts->tokens, hash_hex, LOAM_SHA256_HEX, found);
 	return found ? &found->token : NULL;
+}
+
+const struct loam_ssh_key *loam_accounts_key(const struct loam_accounts *accounts, const char *id)
+{
+	struct loam_ssh_key_row *found;
+	HASH_FIND(by_id, accounts->keys_by_id, id, strlen(id), found);
+	return found ? &found->key : NULL;
+}
+
+const struct loam_ssh_key *loam_accounts_key_by_base64(const struct loam_accounts *accounts,
+						       const char *base64)
+{
+	struct loam_ssh_key_row *found;
+	HASH_FIND(by_base64, accounts->keys_by_base64, base64, strlen(base64), found);
+	return found ? &found->key : NULL;
 }
 
 void loam_account_passwd_line(const char *name, uint32_t uid, uint32_t gid, const char *home,

@@ -8,6 +8,7 @@
 #ifndef LOAM_AUTH_ACCOUNT_H
 #define LOAM_AUTH_ACCOUNT_H
 
+#include "auth/ssh_key.h"
 #include "auth/token.h"
 #include "core/buf.h"
 #include "core/limits.h"
@@ -26,6 +27,7 @@ enum loam_account_file {
 	LOAM_FILE_SHADOW,
 	LOAM_FILE_GSHADOW,
 	LOAM_FILE_TOKENS,
+	LOAM_FILE_SSH_KEYS,
 	LOAM_ACCOUNT_FILES
 };
 const char *loam_account_file_name(enum loam_account_file file); /* "passwd" */
@@ -68,10 +70,16 @@ struct loam_token_row {
 	UT_hash_handle by_hash;
 };
 
+struct loam_ssh_key_row {
+	struct loam_ssh_key key;
+	UT_hash_handle by_id, by_base64;
+};
+
 struct loam_accounts {
 	struct loam_account *by_name, *by_uid; /* uthash heads over the same rows */
 	struct loam_group *groups_by_name, *groups_by_gid;
 	struct loam_token_row *tokens;
+	struct loam_ssh_key_row *keys_by_id, *keys_by_base64;
 	char **findings; /* "passwd line 3: …" */
 	size_t finding_count;
 };
@@ -104,6 +112,10 @@ void loam_accounts_who_text(const struct loam_accounts *accounts, const struct l
 /* By the SHA-256 of its text; NULL when unknown. */
 const struct loam_token *loam_accounts_token(const struct loam_accounts *accounts,
 					     const char *hash_hex);
+/* NULL when unknown. A key's type stands in its base64 too. */
+const struct loam_ssh_key *loam_accounts_key(const struct loam_accounts *accounts, const char *id);
+const struct loam_ssh_key *loam_accounts_key_by_base64(const struct loam_accounts *accounts,
+						       const char *base64);
 
 /* May an account or a group have this number? Not those of the host, of the service, of nobody. */
 bool loam_account_number_is_valid(uint64_t number);

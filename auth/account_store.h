@@ -55,4 +55,17 @@ int loam_account_store_add_token(struct loam_account_store *store, const struct 
 int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
 				    const char *id, struct loam_err *err);
 
+/* Gives key (auth/ssh_key.h: read, then user, or repo and scope, filled) to its holder. EXISTS when
+ * anybody holds it already; NOT_FOUND without such a user or repository; LIMITED at
+ * LOAM_SSH_KEYS_MAX; UNPROCESSABLE for a label that cannot be kept. */
+int loam_account_store_add_key(struct loam_account_store *store, const struct loam_ssh_key *key,
+			       struct loam_err *err);
+/* holder: a user's name, or a repository as loam_repo_text writes it. NOT_FOUND for an unknown id,
+ * or a key of another holder. */
+int loam_account_store_remove_key(struct loam_account_store *store, const char *holder,
+				  const char *id, struct loam_err *err);
+/* All keys of a user or repository that goes. */
+int loam_account_store_drop_keys(struct loam_account_store *store, const char *holder,
+				 struct loam_err *err);
+
 #endif

@@ -324,6 +324,7 @@ static int remove_lines(struct loam_account_store *store, const char *name, uint
 		    0 ||
 	    (rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens, user,
 						 err)) < 0 ||
+	    (rc = loam_account_store_drop_keys(store, name, err)) < 0 ||
 	    (rc = loam_account_dir_set_aside(store, home, name, uid, err)) < 0 ||
 	    (rc = loam_account_number_retire(store, uid, false, err)) < 0 ||
 	    (rc = loam_group_forget_user(store, name, err)) < 0)

@@ -75,6 +75,13 @@ struct loam_account_store *loam_auth_accounts(struct loam_auth *auth)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
+const char *loam_principal_name(const struct loam_principal *who)
+{
+	if (who->user[0])
+		return who->user;
+	return who->token_id[0] ? who->token_id : "anonymous";
+}
+
 static int refuse(const struct loam_principal *who, bool may_read, const char *repo_text,
 		  struct loam_err *err)
 {
@@ -82,8 +89,8 @@ static int refuse(const struct loam_principal *who, bool may_read, const char *r
 		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
 	if (!may_read)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no repository '%s'", repo_text);
-	return loam_fail(err, LOAM_E_DENIED, "%s may read '%s' but not change it", who->user,
-			 repo_text);
+	return loam_fail(err, LOAM_E_DENIED, "%s may read '%s' but not change it",
+			 loam_principal_name(who), repo_text);
 }
 
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
@@ -320,6 +327,47 @@ static const struct loam_token *find_token(const struct loam_accounts *accounts,
 	return NULL;
 }
 
+/* The account or repository that holds the key lets it in as of now. */
+static int fill_from_key(const struct loam_accounts *accounts, const struct loam_ssh_key *key,
+			 struct loam_principal *out_who, struct loam_err *err)
+{
+	if (key->user[0]) {
+		const struct loam_account *account = loam_accounts_by_name(accounts, key->user);
+		if (!account || account->disabled)
+			return loam_fail(err, LOAM_E_UNAUTHENTICATED,
+					 "the account is gone or disabled");
+		fill_principal(out_who, account);
+	} else {
+		*out_who = (struct loam_principal){ .kind = LOAM_DEPLOY,
+						    .uid = UINT32_MAX,
+						    .gid = UINT32_MAX,
+						    .scope = key->scope };
+		snprintf(out_who->only_repo, sizeof(out_who->only_repo), "%s", key->repo);
+	}
+	snprintf(out_who->token_id, sizeof(out_who->token_id), "%s", key->id);
+	return 0;
+}
+
+static int find_user(const struct loam_accounts *accounts, const char *user, const char *token_id,
+		     struct loam_principal *out_who, struct loam_err *err)
+{
+	if (loam_ssh_key_is_id(token_id)) {
+		const struct loam_ssh_key *key = loam_accounts_key(accounts, token_id);
+		if (key && strcmp(key->user, user) == 0)
+			return fill_from_key(accounts, key, out_who, err);
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "the key is gone");
+	}
+	const struct loam_account *account = loam_accounts_by_name(accounts, user);
+	const struct loam_token *token = token_id[0] ? find_token(accounts, user, token_id) : NULL;
+	if (!account || account->disabled || (token_id[0] && !token))
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account or token is gone");
+	if (token)
+		fill_from_token(out_who, account, token);
+	else
+		fill_principal(out_who, account);
+	return 0;
+}
+
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err)
 {
@@ -327,14 +375,39 @@ int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_i
 	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
 	if (rc < 0)
 		return rc;
-	const struct loam_account *account = loam_accounts_by_name(accounts, user);
-	const struct loam_token *token = token_id[0] ? find_token(accounts, user, token_id) : NULL;
-	if (!account || account->disabled || (token_id[0] && !token))
-		rc = loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account or token is gone");
-	else if (token)
-		fill_from_token(out_who, account, token);
-	else
-		fill_principal(out_who, account);
+	rc = find_user(accounts, user, token_id, out_who, err);
+	loam_account_store_put(auth->accounts, accounts);
+	return rc;
+}
+
+int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,
+		       char out_id[24], struct loam_err *err)
+{
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_ssh_key *key = loam_accounts_key_by_base64(accounts, base64);
+	struct loam_principal who;
+	struct loam_err closed = { 0 };
+	bool found = key && strcmp(key->type, type) == 0 &&
+		     fill_from_key(accounts, key, &who, &closed) == 0;
+	if (found)
+		snprintf(out_id, 24, "%s", key->id);
+	loam_account_store_put(auth->accounts, accounts);
+	return found;
+}
+
+int loam_auth_key(struct loam_auth *auth, const char *id, struct loam_principal *out_who,
+		  struct loam_err *err)
+{
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_ssh_key *key = loam_accounts_key(accounts, id);
+	rc = key ? fill_from_key(accounts, key, out_who, err)
+		 : loam_fail(err, LOAM_E_UNAUTHENTICATED, "the key is gone");
 	loam_account_store_put(auth->accounts, accounts);
 	return rc;
 }

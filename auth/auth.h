@@ -15,10 +15,11 @@
 
 enum loam_principal_kind {
 	LOAM_ANONYMOUS,
-	LOAM_USER,  /* proven by password */
-	LOAM_TOKEN, /* a user's token: rights cut by scope and repository */
-	LOAM_LINK,  /* a presigned link, carrying its user */
-	LOAM_ADMIN  /* holds the volume's credentials: the command line */
+	LOAM_USER,   /* proven by password or by his SSH key */
+	LOAM_TOKEN,  /* a user's token: rights cut by scope and repository */
+	LOAM_LINK,   /* a presigned link, carrying its user */
+	LOAM_DEPLOY, /* an SSH key of one repository: nobody's, no uid, no other right */
+	LOAM_ADMIN   /* holds the volume's credentials: the command line */
 };
 enum loam_scope { LOAM_SCOPE_READ = 1, LOAM_SCOPE_WRITE = 2, LOAM_SCOPE_ADMIN = 4 };
 
@@ -30,7 +31,7 @@ struct loam_principal {
 	size_t group_count;
 	unsigned scope;			      /* enum loam_scope bits */
 	char only_repo[LOAM_REPO_TEXT_BYTES]; /* "" any */
-	char token_id[24];		      /* "" when no token */
+	char token_id[24];		      /* "", or the id of the token or SSH key */
 };
 
 enum loam_want { LOAM_WANT_READ = 1, LOAM_WANT_WRITE = 2, LOAM_WANT_ADMIN = 3 };
@@ -72,9 +73,18 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
  * peer: address for the slow-down against guessing. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err);
-/* The principal of a user as of now, for links and hooks; token_id "" or the token whose scope cuts
- * the rights. UNAUTHENTICATED when the user is gone or disabled, or the token gone or expired. */
+/* The principal of a user as of now, for links, hooks; token_id "", or the token whose scope cuts
+ * the rights, or the SSH key he came by; user "" with the id of a deploy key. UNAUTHENTICATED when
+ * the user is gone or disabled, or the token or key is gone or expired. */
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err);
+/* Whose SSH key is this? 1 with its id, 0 nobody's whose holder may come in. */
+int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,
+		       char out_id[24], struct loam_err *err);
+/* The principal of an SSH key that sshd has proven; UNAUTHENTICATED as loam_auth_user. */
+int loam_auth_key(struct loam_auth *auth, const char *id, struct loam_principal *out_who,
+		  struct loam_err *err);
+/* Who it is, for messages and logs: the user, the id of a deploy key, or "anonymous". */
+const char *loam_principal_name(const struct loam_principal *who);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "auth/commands.h"
 #include "auth/instance.h"
+#include "auth/key_file.h"
 #include "core/clock.h"
 #include "core/json.h"
 
@@ -14,6 +15,7 @@
 
 struct user_opts {
 	const char *meta;
+	const char *key;
 	uint64_t uid;
 	struct loam_opt_list groups;
 	bool json;
@@ -50,6 +52,17 @@ static void find_host_user(struct loam_new_user *user)
 	user->host_gid = entry.pw_gid;
 }
 
+/* The account is made: what is wrong with its key does not undo that. */
+static int add_key(struct loam_instance *instance, const char *user, struct loam_ssh_key *key)
+{
+	struct loam_err err = { 0 };
+	snprintf(key->user, sizeof(key->user), "%s", user);
+	int rc = loam_account_store_add_key(loam_auth_accounts(instance->auth), key, &err);
+	if (rc < 0)
+		loam_context(&err, "the account is made, its key is not taken");
+	return rc < 0 ? loam_cmd_failed(&err) : 0;
+}
+
 static int run_add(const void *options, int argc, char **argv)
 {
 	const struct user_opts *opts = options;
@@ -61,8 +74,10 @@ static int run_add(const void *options, int argc, char **argv)
 	if (user.uid == 0)
 		find_host_user(&user);
 	loam_auto_instance struct loam_instance *instance = NULL;
+	struct loam_ssh_key key;
 	uint32_t uid = 0;
-	if (open_instance(opts, &instance, &err) < 0 ||
+	if ((opts->key && loam_key_file_read(opts->key, &key, &err) < 0) ||
+	    open_instance(opts, &instance, &err) < 0 ||
 	    loam_account_store_add_user(loam_auth_accounts(instance->auth), &user, &uid, &err) < 0)
 		return loam_cmd_failed(&err);
 	if (user.uid == 0 && user.host_uid == uid)
@@ -73,7 +88,7 @@ static int run_add(const void *options, int argc, char **argv)
 		"user password %s\n",
 		user.name, user.name, user.name);
 	printf("%u\n", uid);
-	return 0;
+	return opts->key ? add_key(instance, user.name, &key) : 0;
 }
 
 const struct loam_cmd loam_cmd_user_add = {
@@ -89,6 +104,8 @@ const struct loam_cmd loam_cmd_user_add = {
 				 .min = LOAM_HOST_UID_MIN, .max = 0x7FFFFFFE),
 			LOAM_OPT(struct user_opts, groups, "group", 0, LOAM_OPT_LIST, "GROUP",
 				 "a group he becomes a member of; may be given again"),
+			LOAM_OPT(struct user_opts, key, "key", 0, LOAM_OPT_TEXT, "FILE",
+				 "a public SSH key of the account ('-': stdin)"),
 			LOAM_OPT_END },
 	.options_bytes = sizeof(struct user_opts),
 	.args_min = 1,

@@ -6,6 +6,8 @@
 
 #include "core/cmd.h"
 
+extern const struct loam_cmd loam_cmd_user_key_add, loam_cmd_user_key_list, loam_cmd_user_key_del,
+	loam_cmd_repo_key_add, loam_cmd_repo_key_list, loam_cmd_repo_key_del;
 extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_user_list,
 	loam_cmd_user_disable, loam_cmd_user_enable, loam_cmd_user_del, loam_cmd_user_password,
 	loam_cmd_user_token, loam_cmd_group_add, loam_cmd_group_del, loam_cmd_group_show,

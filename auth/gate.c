@@ -164,7 +164,7 @@ int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 
 static bool has_scope(const struct loam_principal *who, const char *repo_text, enum loam_want want)
 {
-	if (who->kind != LOAM_TOKEN)
+	if (who->kind != LOAM_TOKEN && who->kind != LOAM_DEPLOY)
 		return true;
 	if (who->only_repo[0] != '\0' && strcmp(who->only_repo, repo_text) != 0)
 		return false;
@@ -227,6 +227,8 @@ bool loam_auth_decide(const struct loam_principal *who, const struct loam_gate *
 		return want == LOAM_WANT_READ && gate->anonymous_read;
 	if (!has_scope(who, repo_text, want))
 		return false;
+	if (who->kind == LOAM_DEPLOY) /* its scope is all it has, and never that of an admin */
+		return want != LOAM_WANT_ADMIN && who->only_repo[0] != '\0';
 	if (want == LOAM_WANT_READ && gate->anonymous_read)
 		return true;
 	return is_admin(who, gate) || acl_grants(who, gate, want);

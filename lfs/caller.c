@@ -55,7 +55,7 @@ int loam_lfs_link_may(struct loam_auth *auth, const struct loam_link *link, enum
 	struct loam_principal who = { .kind = LOAM_ANONYMOUS };
 	struct loam_gate gate;
 	int rc = 0;
-	if (link->user[0])
+	if (link->user[0] || link->token_id[0])
 		rc = loam_auth_user(auth, link->user, link->token_id, &who, err);
 	if (rc == 0)
 		rc = loam_auth_check(auth, &who, &link->repo, want, &gate, err);
@@ -83,8 +83,8 @@ int loam_lfs_transfer_error(struct loam_err *err)
 void loam_lfs_link_counts_as(const struct loam_web_request *request, const struct loam_link *link,
 			     char out[64])
 {
-	if (link->user[0])
-		snprintf(out, 64, "%s", link->user);
+	if (link->user[0] || link->token_id[0])
+		snprintf(out, 64, "%s", link->user[0] ? link->user : link->token_id);
 	else
 		snprintf(out, 64, "@%s", request->peer ? request->peer : "");
 }

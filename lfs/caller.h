@@ -40,7 +40,7 @@ int loam_lfs_link_may(struct loam_auth *auth, const struct loam_link *link, enum
 		      uint64_t *out_gate_ino, struct loam_err *err);
 /* For what ends a transfer: a code that would harm its client becomes one that does not. */
 int loam_lfs_transfer_error(struct loam_err *err);
-/* Whose transfers these count as: the user, or "@" and the address. out holds 64 bytes. */
+/* Whose transfers these count as: user, deploy key, or "@" and the address. out holds 64 bytes. */
 void loam_lfs_link_counts_as(const struct loam_web_request *request, const struct loam_link *link,
 			     char out[64]);
 

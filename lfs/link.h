@@ -2,6 +2,7 @@
  * Presigned transfer links: who may move one object of one repository in one direction, until when.
  *
  * Shape:   BASE/_lfs/KIND/NS/NAME/OID[/verify]?exp=SECONDS&size=BYTES&who=USER[.TOKEN]&sig=HEX
+ *          (TOKEN: the id of a token or SSH key; a deploy key has no USER)
  *          sig is HMAC-SHA-256 over method, repository, oid, size, principal and expiry, one a
  *          line. who is empty for anonymous callers.
  *          The keys are /.loam/etc/keys/link.1 and link.2: 64 hex digits each. Links are signed
@@ -23,7 +24,7 @@ struct loam_link {
 	char oid[LOAM_SHA256_HEX + 1];
 	uint64_t bytes;
 	char user[LOAM_USER_NAME_BYTES_MAX + 1]; /* "" anonymous */
-	char token_id[24];			 /* "" no token */
+	char token_id[24];			 /* "" no token, no key */
 	int64_t expires;			 /* unix seconds */
 };
 

@@ -99,7 +99,6 @@ static void pass_failpoints(struct loam_git_env *env)
 void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec *spec)
 {
 	*env = (struct loam_git_env){ .count = 0 };
-	const char *user = spec->user[0] ? spec->user : "anonymous";
 	add(env, loam_xstrdup("PATH=/usr/local/bin:/usr/bin:/bin"));
 	add(env, loam_xstrdup("LC_ALL=C"));
 	add(env, loam_xstrdup("GIT_CONFIG_NOSYSTEM=1"));
@@ -107,10 +106,11 @@ void loam_git_env_init(struct loam_git_env *env, const struct loam_git_env_spec 
 	/* One allocation at most: a header that declares 2^40 bytes is refused, not believed. */
 	add(env, loam_xstrdup("GIT_ALLOC_LIMIT=1g"));
 	add(env, loam_xasprintf("HOME=%s", spec->home));
-	add(env, loam_xasprintf("REMOTE_USER=%s", user));
+	add(env, loam_xasprintf("REMOTE_USER=%s", spec->user));
 	add(env, loam_xasprintf("REMOTE_ADDR=%s", spec->peer));
-	add(env, loam_xasprintf("GIT_COMMITTER_NAME=%s", user));
-	add(env, loam_xasprintf("GIT_COMMITTER_EMAIL=%s@%s.%s", user, spec->door, spec->peer));
+	add(env, loam_xasprintf("GIT_COMMITTER_NAME=%s", spec->user));
+	add(env,
+	    loam_xasprintf("GIT_COMMITTER_EMAIL=%s@%s.%s", spec->user, spec->door, spec->peer));
 	add(env, loam_xasprintf("LOAM_REPO=%s", spec->repo));
 	if (spec->protocol)
 		add(env, loam_xasprintf("GIT_PROTOCOL=%s", spec->protocol));

@@ -21,7 +21,7 @@ struct loam_git_env_spec {
 	const char *dir;      /* of the repository: safe.directory */
 	const char *home;     /* a directory without configuration */
 	const char *protocol; /* of Git-Protocol, checked by loam_git_protocol_is_valid, or NULL */
-	const char *user;     /* "" for nobody */
+	const char *user;     /* loam_principal_name */
 	const char *peer;
 	const char *door;	 /* "http" or "ssh": host part of the committer's address */
 	const char *repo;	 /* "models/ns/name": LOAM_REPO */

@@ -26,6 +26,8 @@ bool loam_git_service_enter(struct loam_git_service *service, const char *peer)
 	char slot[LOAM_GIT_SLOT_BYTES];
 	if (who->kind == LOAM_ANONYMOUS)
 		snprintf(slot, sizeof(slot), "a:%s", peer);
+	else if (who->kind == LOAM_DEPLOY)
+		snprintf(slot, sizeof(slot), "k:%s", who->token_id);
 	else
 		snprintf(slot, sizeof(slot), "u:%u", who->uid);
 	if (!loam_git_slots_take(service->server->git_slots, slot, SLOT_WAIT_MS))
@@ -74,7 +76,7 @@ static int spawn(struct loam_git_service *service, const struct loam_git_start *
 		.dir = dir,
 		.home = server->repos,
 		.protocol = start->protocol,
-		.user = service->who.user,
+		.user = loam_principal_name(&service->who),
 		.peer = start->peer,
 		.door = start->door,
 		.repo = repo,

@@ -15,7 +15,8 @@ struct loam_git_slots;
 
 struct loam_git_slots *loam_git_slots_new(unsigned max_each);
 void loam_git_slots_free(struct loam_git_slots *slots);
-/* key: "u:20001", or "a:ADDRESS" of an anonymous caller. false: none came free within wait_ms. */
+/* key: "u:20001", "k:ID" of a deploy key, or "a:ADDRESS" of an anonymous caller.
+ * false: none came free within wait_ms. */
 bool loam_git_slots_take(struct loam_git_slots *slots, const char *key, uint64_t wait_ms);
 void loam_git_slots_give(struct loam_git_slots *slots, const char *key);
 

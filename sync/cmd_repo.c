@@ -303,7 +303,8 @@ const struct loam_cmd loam_cmd_repo_visibility = {
 	.run = run_visibility,
 };
 
-/* The gate first: from then on nobody finds it. The commits are set aside, not lost. */
+/* Deploy keys, which a later repository of this name must not have; then the gate: from then on
+ * nobody finds it. The commits are set aside, not lost. */
 static int delete_repo(struct loam_instance *instance, const struct loam_repo *repo,
 		       struct loam_err *err)
 {
@@ -312,9 +313,13 @@ static int delete_repo(struct loam_instance *instance, const struct loam_repo *r
 	int rc = loam_gate_state_read(&instance->tree, repo, &state, err);
 	if (rc < 0)
 		return rc;
+	char text[LOAM_REPO_TEXT_BYTES];
+	loam_repo_text(repo, text);
 	loam_tree_gate_path(&instance->tree, repo, gate);
 	loam_tree_links_path(&instance->tree, repo, links);
-	if ((rc = loam_files_remove(instance->volume, gate, err)) < 0 ||
+	if ((rc = loam_account_store_drop_keys(loam_auth_accounts(instance->auth), text, err)) <
+		    0 ||
+	    (rc = loam_files_remove(instance->volume, gate, err)) < 0 ||
 	    (rc = loam_lfs_drop_repo(&instance->tree, repo, err)) < 0 ||
 	    (rc = loam_files_remove(instance->volume, links, err)) < 0 ||
 	    (rc = loam_git_dir_set_aside(instance->config->server_repos, repo, err)) < 0)
