@@ -20,7 +20,7 @@ static int open_volume(struct loam_instance *instance, const struct loam_instanc
 		.meta = { .session = options->session,
 			  .mount_point = "serve",
 			  .weak_durability = strcmp(config->meta_durability, "weak") == 0 },
-		.data = { .cache_dir = options->cache ? config->cache_dir : NULL,
+		.data = { .cache_dir = options->cache_dir,
 			  .cache_bytes = config->cache_size_mib << 20 },
 	};
 	return loam_volume_open(url, &volume, &instance->volume, err);
@@ -56,7 +56,8 @@ int loam_instance_open(const struct loam_instance_options *options,
 		       struct loam_instance **out_instance, struct loam_err *err)
 {
 	loam_auto_instance struct loam_instance *instance = loam_xnew(struct loam_instance);
-	int rc = loam_config_load(NULL, &instance->config, err);
+	instance->config = options->config;
+	int rc = instance->config ? 0 : loam_config_load(NULL, &instance->config, err);
 	if (rc < 0)
 		return rc;
 	rc = open_volume(instance, options, err);

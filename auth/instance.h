@@ -18,9 +18,10 @@ struct loam_instance {
 };
 
 struct loam_instance_options {
-	const char *meta_url; /* --meta, or NULL: LOAM_META, then the configuration */
-	bool session;	      /* announce a session (serve) */
-	bool cache;	      /* use the node cache of the configuration */
+	const char *meta_url;	    /* --meta, or NULL: LOAM_META, then the configuration */
+	struct loam_config *config; /* read before; the instance's from the call on. NULL: read */
+	bool session;		    /* announce a session (serve) */
+	const char *cache_dir;	    /* node cache, NULL: none */
 };
 
 /* The tree is made where it is missing; the audit log is opened (a server needs it to, the command

@@ -12,6 +12,7 @@
 
 #define LOAM_SERVICE_NAME "loam"
 #define LOAM_SERVICE_ID	  20000u
+#define LOAM_SERVICE_TEXT "20000"
 #define LOAM_FIRST_UID	  20001u
 #define LOAM_HOST_UID_MIN 1000u
 

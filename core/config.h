@@ -26,6 +26,10 @@
 	X_TEXT(server_listen, "server.listen", "127.0.0.1:8418", "address and port of HTTP") \
 	X_TEXT(server_repos, "server.repos", "/var/lib/loam/git",                            \
 	       "directory of bare repositories")                                             \
+	X_TEXT(server_run_as, "server.runAs", "",                                            \
+	       "account of serve and git: a name, a number, or root (the service's, 20000)") \
+	X_TEXT(server_cache_dir, "server.cacheDir", "",                                      \
+	       "node cache of serve, of its account; none: blocks are read from the store")  \
 	X_TEXT(server_tls_cert, "server.tlsCert", "", "PEM certificate chain")               \
 	X_TEXT(server_tls_key, "server.tlsKey", "", "PEM private key")                       \
 	X_FLAG(server_plain_http, "server.plainHttp", false,                                 \

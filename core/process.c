@@ -4,6 +4,10 @@
  * A child gets descriptors 0, 1 and 2 and nothing else, default signal handlers and an empty mask.
  * Descriptors are first copied above 2, so that any of ours may be given as any of the child's.
  * The end of a child is waited for on its pidfd; where the kernel has none, by asking every 5 ms.
+ *
+ * A confined child is started by a thread made for it: Landlock binds one thread and what it
+ * starts, so that thread binds itself, starts the child and ends. The limits are set once the
+ * child runs, before it is given any input.
  */
 #include "core/process.h"
 
@@ -142,6 +146,55 @@ static int spawn(const struct loam_process_spec *spec, const struct wires *wires
 	return failed;
 }
 
+static int spawn_free(const struct loam_process_spec *spec, const struct wires *wires,
+		      pid_t *out_pid, struct loam_err *err)
+{
+	int failed = spawn(spec, wires, out_pid);
+	if (failed == EAGAIN)
+		return loam_fail(err, LOAM_E_BUSY, "start %s: too many processes", spec->argv[0]);
+	errno = failed;
+	return failed ? loam_fail_errno(err, "start %s", spec->argv[0]) : 0;
+}
+
+struct confined {
+	const struct loam_process_spec *spec;
+	const struct wires *wires;
+	pid_t pid;
+	int rc;
+	struct loam_err *err;
+};
+
+static void *spawn_confined_thread(void *arg)
+{
+	struct confined *confined = arg;
+	const struct loam_confine *confine = confined->spec->confine;
+	confined->rc = loam_confine_enter(confine, confined->err);
+	if (confined->rc == 0)
+		confined->rc =
+			spawn_free(confined->spec, confined->wires, &confined->pid, confined->err);
+	if (confined->rc == 0)
+		confined->rc = loam_confine_limit(confine, confined->pid, confined->err);
+	return NULL;
+}
+
+static int spawn_confined(const struct loam_process_spec *spec, const struct wires *wires,
+			  pid_t *out_pid, struct loam_err *err)
+{
+	struct confined confined = { .spec = spec, .wires = wires, .err = err };
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, spawn_confined_thread, &confined) != 0)
+		return loam_fail(err, LOAM_E_BUSY, "start %s: too many threads", spec->argv[0]);
+	pthread_join(thread, NULL);
+	if (confined.rc < 0 && confined.pid > 0) {
+		int status;
+		kill(confined.pid, SIGKILL);
+		while (waitpid(confined.pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	*out_pid = confined.pid;
+	return confined.rc;
+}
+
 int loam_process_start(const struct loam_process_spec *spec, struct loam_process *out,
 		       struct loam_err *err)
 {
@@ -152,14 +205,11 @@ int loam_process_start(const struct loam_process_spec *spec, struct loam_process
 		return rc;
 
 	pid_t pid = 0;
-	int failed = spawn(spec, &wires, &pid);
-	if (failed) {
+	rc = spec->confine ? spawn_confined(spec, &wires, &pid, err)
+			   : spawn_free(spec, &wires, &pid, err);
+	if (rc < 0) {
 		release_wires(&wires);
-		if (failed == EAGAIN)
-			return loam_fail(err, LOAM_E_BUSY, "start %s: too many processes",
-					 spec->argv[0]);
-		errno = failed;
-		return loam_fail_errno(err, "start %s", spec->argv[0]);
+		return rc;
 	}
 	close_all(wires.child);
 	*out = (struct loam_process){ .pid = pid,

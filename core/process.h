@@ -6,6 +6,7 @@
 #define LOAM_CORE_PROCESS_H
 
 #include "core/buf.h"
+#include "core/confine.h"
 #include "core/err.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct loam_process_spec {
 	int stderr_fd;	/* -1: /dev/null; 2: ours */
 	bool new_group; /* its own process group, so that it can be killed with its children */
 	int keep_fd;	/* one more descriptor for the child, as its number 3; 0: none */
+	const struct loam_confine *confine; /* what it may reach and use; NULL: what we may */
 };
 #define LOAM_PIPE (-2)
 

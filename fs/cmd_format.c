@@ -92,12 +92,16 @@ static int check_options(const struct format_opts *opts, const char *name, struc
 	return 0;
 }
 
-/* An absolute path ending in a slash, as every client expects it. */
+/* An absolute path ending in a slash, as every client expects it. One that root makes here belongs
+ * to the account that `loam serve` will have. */
 static int bucket_path(const char *given, char **out_bucket, struct loam_err *err)
 {
+	bool is_new = access(given, F_OK) < 0;
 	int rc = loam_mkdir_all(given, 0700, err);
 	if (rc < 0)
 		return rc;
+	if (is_new && geteuid() == 0 && chown(given, SERVICE_ID, SERVICE_ID) < 0)
+		return loam_fail_errno(err, "give %s to the service account", given);
 	loam_auto_free char *real = realpath(given, NULL);
 	if (!real)
 		return loam_fail_errno(err, "resolve %s", given);

@@ -11,12 +11,14 @@
 #include "core/atomic_file.h"
 #include "core/auto.h"
 #include "core/hash.h"
+#include "core/privileges.h"
 #include "core/sys.h"
 #include "githook/channel.h"
 #include "githook/commands.h"
 #include "githook/socket_path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <git2.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,6 +143,28 @@ static int mark_gate(struct loam_instance *instance, uint64_t ino, const char *d
 	return rc < 0 ? rc : loam_meta_barrier(meta, err);
 }
 
+/* serve reads the commits itself, as an account of its own: said now, not at the first push. */
+static void warn_of_reach(const struct loam_config *config, const char *dir)
+{
+	struct loam_identity who;
+	struct loam_err ignored = { 0 };
+	static const char *const read[] = { "HEAD", "objects", "refs" };
+	if (geteuid() != 0 ||
+	    loam_identity_find(config->server_run_as[0] ? config->server_run_as : LOAM_SERVICE_TEXT,
+			       &who, &ignored) < 0)
+		return;
+	loam_auto_file_owner struct loam_file_owner as = loam_file_owner_as(&who);
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(read); i++) {
+		loam_auto_free char *path = loam_path_join(dir, read[i]);
+		loam_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			fprintf(stderr,
+				"loam: uid %u, the account of loam serve, cannot read %s (%s): "
+				"it must, to show pushes on the mount\n",
+				who.uid, path, strerror(errno));
+	}
+}
+
 static int install(const struct install_opts *opts, const char *dir, struct loam_err *err)
 {
 	struct loam_repo repo;
@@ -167,6 +191,7 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 		rc = check_hooks(real, err);
 	if (rc < 0)
 		return rc;
+	warn_of_reach(instance->config, real);
 	loam_repo_text(&repo, text);
 	loam_auto_free char *socket = loam_hook_socket_path(instance->config);
 	loam_auto_free char *hook_dir = loam_path_join(real, "hooks");
@@ -176,7 +201,13 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 		return rc;
 	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(hooks); i++)
 		rc = link_hook(real, hooks[i], program, err);
-	return rc < 0 ? rc : mark_gate(instance, gate_ino, real, hash, err);
+	if (rc == 0)
+		rc = mark_gate(instance, gate_ino, real, hash, err);
+	/* serve does the same when it meets this repository, within a minute; the first push may
+	 * come before. Not there: no server runs. */
+	if (rc == 0 && chmod(socket, 0666) < 0 && errno != ENOENT)
+		return loam_fail_errno(err, "let the hooks of other accounts reach %s", socket);
+	return rc;
 }
 
 static int run_install(const void *options, int argc, char **argv)

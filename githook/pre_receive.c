@@ -13,6 +13,7 @@
 #include "githook/locks_check.h"
 #include "githook/scan.h"
 #include "githook/updates.h"
+#include "sync/git_dir.h"
 
 #include <signal.h>
 #include <string.h>
@@ -127,7 +128,7 @@ static int check_push(struct loam_err *err)
 	struct loam_updates updates;
 	git_repository *git = NULL;
 	git_libgit2_init();
-	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	loam_git_own_rules();
 	int rc = loam_updates_read(stdin, &updates, err);
 	if (rc < 0)
 		return rc;

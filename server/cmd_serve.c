@@ -2,36 +2,30 @@
  * loam serve: Git, LFS and health over HTTP until SIGTERM or SIGINT. The first signal lets running
  * transfers finish, a second one ends at once. All steps of a push but the mount's run below this.
  *
- * A lock file in the directory of bare repositories names the process that serves it: a second one
- * on the same directory would race for quarantines and publishing (reliability.md cli-4).
+ * Started by root it takes what only root can have (the ports, the TLS key, hook.sock beside the
+ * configuration, the directory of repositories), becomes the service account for good, and only
+ * then opens the volume: server/doors.h.
  */
 #include "auth/instance.h"
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/confine.h"
 #include "core/log.h"
-#include "core/sys.h"
-#include "githook/socket_path.h"
 #include "server/commands.h"
+#include "server/doors.h"
 #include "server/git_slots.h"
 #include "server/hook_socket.h"
-#include "server/http.h"
 #include "server/server.h"
 #include "sync/publish.h"
 
 #include "core/banned.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/file.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define GRACE_MS       25000 /* and 5 s to unwind what was cut: 30 s in all */
 #define HOOK_GRACE_MS  3000
-#define LOCK_NAME      ".loam-serve.lock"
-#define LOCK_TEXT_MAX  64
 #define TABLES_MAX     8
 #define SIGNAL_LOOK_MS 100
 
@@ -61,12 +55,13 @@ struct serving {
 	struct loam_lfs *lfs;
 	struct loam_publisher *publisher;
 	bool reconciling;
+	struct loam_doors doors;
 	struct loam_hook_socket *hooks;
-	char *hook_path, *hooks_dir;
+	bool hooks_for_all;
+	char *hooks_dir;
 	struct loam_server server;
 	struct loam_route_table tables[TABLES_MAX];
 	size_t table_count;
-	int lock_fd;
 	struct loam_http *http;
 };
 
@@ -84,62 +79,13 @@ static void release_serving(struct serving *serving)
 	if (!loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS))
 		end_unfinished();
 	loam_git_slots_free(serving->server.git_slots);
-	free(serving->hook_path);
 	free(serving->hooks_dir);
 	if (serving->publisher)
 		loam_publisher_close(serving->publisher);
 	if (serving->lfs)
 		loam_lfs_close(serving->lfs);
-	free((char *)serving->server.repos);
 	loam_instance_close(serving->instance);
-	if (serving->lock_fd >= 0)
-		close(serving->lock_fd); /* and with it the lock */
-}
-
-static const char *first_set(const char *option, const char *configured)
-{
-	return option ? option : configured;
-}
-
-static int lock_held(const char *repos, int fd, struct loam_err *err)
-{
-	char text[LOCK_TEXT_MAX + 1] = "";
-	ssize_t got = pread(fd, text, LOCK_TEXT_MAX, 0);
-	text[got > 0 ? got : 0] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return loam_fail(err, LOAM_E_BUSY, "%s is served already, by process %s", repos,
-			 text[0] ? text : "unknown");
-}
-
-static int lock_repos(const char *repos, int *out_fd, struct loam_err *err)
-{
-	loam_auto_free char *path = loam_path_join(repos, LOCK_NAME);
-	loam_auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return loam_fail_errno(err, "open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? lock_held(repos, fd, err)
-					    : loam_fail_errno(err, "lock %s", path);
-	char text[LOCK_TEXT_MAX];
-	int bytes = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0)
-		return loam_fail_errno(err, "write %s", path);
-	int rc = loam_sys_pwrite_all(fd, text, (size_t)bytes, 0, err);
-	if (rc == 0)
-		*out_fd = loam_steal_fd(&fd);
-	return rc;
-}
-
-static int open_repos(struct serving *serving, const char *configured, struct loam_err *err)
-{
-	int rc = loam_mkdir_all(configured, 0700, err);
-	if (rc < 0)
-		return rc;
-	char *real = realpath(configured, NULL);
-	if (!real)
-		return loam_fail_errno(err, "resolve %s", configured);
-	serving->server.repos = real;
-	return lock_repos(real, &serving->lock_fd, err);
+	loam_doors_release(&serving->doors);
 }
 
 static int git_dir_of(struct loam_server *server, const struct loam_repo *repo, char *out_path,
@@ -163,15 +109,17 @@ static void end_ticket(struct loam_server *server, const char *ticket)
 static int open_hooks(struct serving *serving, struct loam_err *err)
 {
 	struct loam_server *server = &serving->server;
-	serving->hook_path = loam_hook_socket_path(serving->instance->config);
+	struct loam_doors *doors = &serving->doors;
 	int rc = loam_hook_links_make(server->repos, &serving->hooks_dir, err);
 	if (rc == 0)
-		rc = loam_hook_socket_open(serving->hook_path, serving->instance->auth,
-					   serving->publisher, &serving->hooks, err);
+		rc = loam_hook_socket_open(doors->hook_path, doors->hook_fd,
+					   serving->instance->auth, serving->publisher,
+					   &serving->hooks, err);
 	if (rc < 0)
 		return rc;
+	doors->hook_fd = -1; /* the hooks' */
 	server->hooks = serving->hooks;
-	server->hook_socket = serving->hook_path;
+	server->hook_socket = doors->hook_path;
 	server->hooks_dir = serving->hooks_dir;
 	server->ticket_new = new_ticket;
 	server->ticket_end = end_ticket;
@@ -226,26 +174,27 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 }
 
 static int open_serving(struct serving *serving, const struct serve_opts *opts,
-			struct loam_err *err)
+			struct loam_config *config, struct loam_err *err)
 {
-	const struct loam_instance_options options = { .meta_url = opts->meta,
-						       .session = true,
-						       .cache = true };
+	const struct loam_instance_options options = {
+		.meta_url = opts->meta,
+		.config = config,
+		.session = true,
+		.cache_dir = config->server_cache_dir[0] ? config->server_cache_dir : NULL,
+	};
 	int rc = loam_instance_open(&options, &serving->instance, err);
 	if (rc < 0)
 		return rc;
-	const struct loam_config *config = serving->instance->config;
-	rc = open_repos(serving, first_set(opts->repos, config->server_repos), err);
-	return rc < 0 ? rc : open_doors(serving, err);
+	serving->server.repos = serving->doors.repos;
+	return open_doors(serving, err);
 }
 
-static int start_http(struct serving *serving, const struct serve_opts *opts, struct loam_err *err)
+static int start_http(struct serving *serving, struct loam_err *err)
 {
 	const struct loam_config *config = serving->instance->config;
 	const struct loam_http_options options = {
-		.listen = first_set(opts->listen, config->server_listen),
-		.tls_cert = first_set(opts->tls_cert, config->server_tls_cert),
-		.tls_key = first_set(opts->tls_key, config->server_tls_key),
+		.listener = serving->doors.http,
+		.listen = serving->doors.listen,
 		.url = config->server_url,
 		.trusted_proxy = config->server_trusted_proxy,
 		.plain_http = config->server_plain_http,
@@ -254,34 +203,73 @@ static int start_http(struct serving *serving, const struct serve_opts *opts, st
 		.table_count = serving->table_count,
 		.context = &serving->server,
 	};
+	serving->doors.http = NULL; /* the server's */
 	int rc = loam_http_start(&options, &serving->http, err);
 	if (rc == 0)
-		loam_info("serve.ready", "listen=%s tls=%d repos=%s",
-			  loam_http_address(serving->http), options.tls_cert && options.tls_cert[0],
-			  serving->server.repos);
+		loam_info("serve.ready", "listen=%s tls=%d repos=%s uid=%u landlock=%d",
+			  loam_http_address(serving->http), serving->doors.tls,
+			  serving->server.repos, geteuid(), loam_confine_level());
+	if (rc == 0 && loam_confine_level() == 0)
+		loam_warn("serve.landlock",
+			  "problem=git children can reach all that uid %u can: "
+			  "this kernel has no Landlock",
+			  geteuid());
 	return rc;
+}
+
+/* hook.sock is the account's alone until a repository of another server is met. */
+static void look_at_hooks(struct serving *serving)
+{
+	if (serving->hooks_for_all || !loam_publisher_met_foreign(serving->publisher))
+		return;
+	loam_hook_socket_open_to_all(serving->hooks);
+	serving->hooks_for_all = true;
 }
 
 /* The first signal stops with grace; one behind it, or a handler that does not come back, ends the
  * process where it stands. */
 static void serve_until_asked(struct serving *serving)
 {
-	while (!end_asked)
+	while (!end_asked) {
+		look_at_hooks(serving);
 		loam_clock_sleep_ms(SIGNAL_LOOK_MS);
+	}
 	loam_info("serve.stopping", "listen=%s", loam_http_address(serving->http));
 	if (!loam_http_stop(serving->http, GRACE_MS, &end_now))
 		end_unfinished();
 }
 
+static int prepare(struct serving *serving, const struct serve_opts *opts,
+		   struct loam_config **out_config, struct loam_err *err)
+{
+	struct loam_config *config = NULL;
+	int rc = loam_config_load(NULL, &config, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_doors_options options = { .listen = opts->listen,
+						    .repos = opts->repos,
+						    .tls_cert = opts->tls_cert,
+						    .tls_key = opts->tls_key };
+	rc = loam_doors_open(&options, config, &serving->doors, err);
+	if (rc < 0)
+		loam_config_free(config);
+	else
+		*out_config = config;
+	return rc;
+}
+
 static int run_serve(const void *options, int argc, char **argv)
 {
 	struct loam_err err = { 0 };
-	struct serving serving = { .lock_fd = -1 };
+	struct serving serving = { .doors = LOAM_DOORS };
+	struct loam_config *config = NULL;
 	umask(077);
 	watch_signals();
-	int rc = open_serving(&serving, options, &err);
+	int rc = prepare(&serving, options, &config, &err);
 	if (rc == 0)
-		rc = start_http(&serving, options, &err);
+		rc = open_serving(&serving, options, config, &err);
+	if (rc == 0)
+		rc = start_http(&serving, &err);
 	if (rc == 0)
 		serve_until_asked(&serving);
 	release_serving(&serving);

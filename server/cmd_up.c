@@ -38,7 +38,8 @@ struct up {
 	char *redis_conf;
 	char *env_text[ENV_MAX];
 	const char *env[ENV_MAX + 1];
-	const char *redis_argv[3], *serve_argv[6], *mount_argv[6];
+	const char *redis_argv[16], *serve_argv[6], *mount_argv[6];
+	char uid_text[16], gid_text[16]; /* of redis */
 	struct loam_supervisor supervisor;
 };
 
@@ -111,9 +112,25 @@ static int ensure_format(struct up *up, struct loam_err *err)
 
 static int start_redis(struct up *up, struct loam_err *err)
 {
+	const struct loam_identity *who = &up->embedded.who;
+	size_t n = 0;
 	up->redis_conf = loam_embedded_path(&up->embedded, "redis/redis.conf");
-	up->redis_argv[0] = "redis-server";
-	up->redis_argv[1] = up->redis_conf;
+	if (geteuid() == 0 && who->uid != 0) {
+		snprintf(up->uid_text, sizeof(up->uid_text), "%u", who->uid);
+		snprintf(up->gid_text, sizeof(up->gid_text), "%u", who->gid);
+		/* pdeathsig again: a change of uid takes it away */
+		const char *const as[] = { "setpriv",	     "--reuid",
+					   up->uid_text,     "--regid",
+					   up->gid_text,     "--clear-groups",
+					   "--inh-caps",     "-all",
+					   "--bounding-set", "-all",
+					   "--no-new-privs", "--pdeathsig",
+					   "TERM",	     "--" };
+		for (; n < LOAM_ARRAY_COUNT(as); n++)
+			up->redis_argv[n] = as[n];
+	}
+	up->redis_argv[n++] = "redis-server";
+	up->redis_argv[n++] = up->redis_conf;
 	int rc = loam_supervisor_add(&up->supervisor, "redis", up->redis_argv, up->env, err);
 	return rc < 0 ? rc : loam_embedded_wait_redis(&up->embedded, REDIS_WAIT_MS, err);
 }
@@ -257,7 +274,10 @@ static int bring_up(struct up *up, struct loam_err *err)
 	loam_auto_free char *listen =
 		loam_xstrdup(up->embedded.listen[0] ? up->embedded.listen : config->server_listen);
 	bool tls = config->server_tls_cert[0] != '\0';
+	rc = loam_embedded_hand_over(&up->embedded, config, err);
 	loam_config_free(config);
+	if (rc < 0)
+		return rc;
 	if ((rc = start_redis(up, err)) < 0 || (rc = ensure_format(up, err)) < 0 ||
 	    (rc = start_doors(up, err)) < 0 || (rc = wait_ready(up, listen, tls, err)) < 0)
 		return rc;

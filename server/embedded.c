@@ -6,21 +6,25 @@
 #include "core/atomic_file.h"
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/stream.h"
 #include "core/sys.h"
 #include "fs/meta/record.h"
+#include "server/doors.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/acl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define ASK_AGAIN_MS  20
-#define PING_MS	      2000
-#define UNIX_PATH_MAX 100 /* sun_path holds 108, redis.sock and hook.sock need some */
+#define ASK_AGAIN_MS   20
+#define PING_MS	       2000
+#define UNIX_PATH_MAX  107 /* bytes of sun_path before its NUL */
+#define LONGEST_SOCKET "/redis/redis.sock"
 
 static const char *const folders[] = { "redis", "blocks", "git", "cache", "log" };
 
@@ -74,10 +78,10 @@ int loam_embedded_open(const char *dir, struct loam_embedded *out, struct loam_e
 	loam_auto_free char *real = realpath(dir, NULL);
 	if (!real)
 		return loam_fail_errno(err, "resolve %s", dir);
-	if (strlen(real) > UNIX_PATH_MAX - sizeof("/redis.sock"))
+	if (strlen(real) > UNIX_PATH_MAX - strlen(LONGEST_SOCKET))
 		return loam_fail(err, LOAM_E_NAME_TOO_LONG,
 				 "%s is too long a path for the sockets in it (at most %zu bytes)",
-				 real, UNIX_PATH_MAX - sizeof("/redis.sock"));
+				 real, UNIX_PATH_MAX - strlen(LONGEST_SOCKET));
 	snprintf(out->dir, sizeof(out->dir), "%s", real);
 	if (chmod(real, 0711) < 0)
 		return loam_fail_errno(err, "chmod %s", real);
@@ -111,7 +115,7 @@ static int write_redis_conf(const struct loam_embedded *embedded, struct loam_er
 {
 	loam_auto_free char *path = loam_embedded_path(embedded, "redis/redis.conf");
 	loam_auto_free char *text = loam_xasprintf("port 0\n"
-						   "unixsocket \"%s/redis.sock\"\n"
+						   "unixsocket \"%s" LONGEST_SOCKET "\"\n"
 						   "unixsocketperm 700\n"
 						   "dir \"%s/redis\"\n"
 						   "logfile \"%s/log/redis.log\"\n"
@@ -122,12 +126,55 @@ static int write_redis_conf(const struct loam_embedded *embedded, struct loam_er
 						   "aof-use-rdb-preamble yes\n"
 						   "maxmemory-policy noeviction\n",
 						   embedded->dir, embedded->dir, embedded->dir);
+	loam_auto_free char *redis = loam_embedded_path(embedded, "redis");
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(redis);
 	return loam_atomic_file_put(path, 0600, text, strlen(text), err);
 }
 
 int loam_embedded_configure(const struct loam_embedded *embedded, struct loam_err *err)
 {
-	int rc = write_loam_conf(embedded, err);
+	return write_loam_conf(embedded, err);
+}
+
+/* A link whatever stood there: the socket of an `up` before this one, or its link. */
+static int link_redis_socket(const struct loam_embedded *embedded, struct loam_err *err)
+{
+	loam_auto_free char *path = loam_embedded_path(embedded, "redis.sock");
+	if (unlink(path) < 0 && errno != ENOENT)
+		return loam_fail_errno(err, "replace %s", path);
+	return symlink(&LONGEST_SOCKET[1], path) < 0 ? loam_fail_errno(err, "make %s", path) : 0;
+}
+
+/* Official clients that run as root beside us make directories and blocks of their own there: by
+ * this default ACL the service account may use them. A file system without ACLs goes without. */
+static void share_blocks(const char *blocks, const struct loam_identity *who)
+{
+	loam_auto_free char *text =
+		loam_xasprintf("u::rwx,u:%u:rwx,g::---,m::rwx,o::---", who->uid);
+	acl_t acl = acl_from_text(text);
+	if (!acl || acl_set_file(blocks, ACL_TYPE_DEFAULT, acl) < 0)
+		loam_debug("up.blocks", "default_acl=%s", strerror(errno));
+	acl_free(acl);
+}
+
+int loam_embedded_hand_over(struct loam_embedded *embedded, const struct loam_config *config,
+			    struct loam_err *err)
+{
+	static const char *const theirs[] = { "redis", "blocks", "git", "log" };
+	int rc = loam_doors_identity(config, &embedded->who, err);
+	bool had = false;
+	for (size_t i = 0; rc >= 0 && i < LOAM_ARRAY_COUNT(theirs); i++) {
+		loam_auto_free char *path = loam_embedded_path(embedded, theirs[i]);
+		rc = loam_privileges_give(path, &embedded->who, err);
+		had = had || rc == 1;
+		if (rc == 1 && strcmp(theirs[i], "blocks") == 0)
+			share_blocks(path, &embedded->who);
+	}
+	if (rc >= 0 && had)
+		loam_info("up.given", "dir=%s uid=%u what=%s", embedded->dir, embedded->who.uid,
+			  "redis, blocks, git, log");
+	if (rc >= 0)
+		rc = link_redis_socket(embedded, err);
 	return rc < 0 ? rc : write_redis_conf(embedded, err);
 }
 

@@ -80,7 +80,8 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 					   .stdout_fd = given ? given[1] : LOAM_PIPE,
 					   .stderr_fd = given ? given[2] : LOAM_PIPE,
 					   .new_group = true,
-					   .keep_fd = spec->keep_fd };
+					   .keep_fd = spec->keep_fd,
+					   .confine = spec->confine };
 	struct loam_process process;
 	int rc = loam_process_start(&child, &process, err);
 	if (rc < 0)

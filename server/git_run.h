@@ -10,6 +10,7 @@
 #ifndef LOAM_SERVER_GIT_RUN_H
 #define LOAM_SERVER_GIT_RUN_H
 
+#include "core/confine.h"
 #include "core/err.h"
 
 #include <stdbool.h>
@@ -27,6 +28,7 @@ struct loam_git_run_spec {
 	 * by the functions below. */
 	const int *fds;
 	int keep_fd; /* as in loam_process_spec */
+	const struct loam_confine *confine; /* likewise */
 	/* Asked about once a second while waiting: true ends the run (INTERRUPTED). NULL: never. */
 	bool (*is_over)(void *arg);
 	void *is_over_arg;

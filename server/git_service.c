@@ -4,6 +4,7 @@
 #include "server/git_service.h"
 
 #include "core/auto.h"
+#include "server/git_confine.h"
 #include "server/git_env.h"
 #include "sync/git_push.h"
 #include "sync/publish.h"
@@ -92,7 +93,9 @@ static int spawn(struct loam_git_service *service, const struct loam_git_start *
 	}
 	argv[count] = ".";
 	struct loam_git_env env;
+	struct loam_git_confine confine;
 	loam_git_env_init(&env, &env_spec);
+	loam_git_confine_init(&confine, dir, start->changes, env_spec.hooks_dir);
 	struct loam_git_run_spec spec = { .argv = argv,
 					  .env = env.env,
 					  .dir = dir,
@@ -100,6 +103,7 @@ static int spawn(struct loam_git_service *service, const struct loam_git_start *
 					  .has_input = start->has_input,
 					  .fds = start->fds,
 					  .keep_fd = push_fd < 0 ? 0 : push_fd,
+					  .confine = &confine.confine,
 					  .is_over = start->is_over,
 					  .is_over_arg = start->is_over_arg };
 	int rc = loam_git_run_start(&spec, &service->run, err);

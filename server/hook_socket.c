@@ -1,7 +1,8 @@
 /*
  * Answering hooks (server/hook_socket.h).
  *
- * The socket may be reached by everybody on this host who may enter its directory: what counts is
+ * The socket is 0600 until a repository of another server is met, whose hooks run under other
+ * accounts: then everybody on this host who may enter its directory can reach it. What counts is
  * the ticket or key in each message (docs/decisions/0001-hook-socket.md).
  */
 #include "server/hook_socket.h"
@@ -420,40 +421,43 @@ static void *accept_hooks(void *arg)
 	}
 }
 
-static int listen_at(struct loam_hook_socket *hook_socket, const char *path, struct loam_err *err)
+int loam_hook_socket_listen(const char *path, int *out_fd, struct loam_err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address.sun_path))
 		return loam_fail(err, LOAM_E_NAME_TOO_LONG, "%s is too long for a socket", path);
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	hook_socket->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (hook_socket->fd < 0)
+	loam_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
 		return loam_fail_errno(err, "make a socket");
-	unlink(path); /* of a server that died: the lock of the repositories is ours */
-	if (bind(hook_socket->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, 0666) < 0 || listen(hook_socket->fd, HOOKS_MAX) < 0)
+	unlink(path); /* of a server that ended */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0600) < 0 ||
+	    listen(fd, HOOKS_MAX) < 0)
 		return loam_fail_errno(err, "listen at %s", path);
-	hook_socket->path = loam_xstrdup(path);
+	*out_fd = loam_steal_fd(&fd);
 	return 0;
 }
 
-int loam_hook_socket_open(const char *path, struct loam_auth *auth,
+void loam_hook_socket_open_to_all(struct loam_hook_socket *socket)
+{
+	if (chmod(socket->path, 0666) < 0)
+		loam_warn("hook.socket", "path=%s error=%s", socket->path, strerror(errno));
+}
+
+int loam_hook_socket_open(const char *path, int fd, struct loam_auth *auth,
 			  struct loam_publisher *publisher, struct loam_hook_socket **out_socket,
 			  struct loam_err *err)
 {
 	struct loam_hook_socket *socket = loam_xnew(struct loam_hook_socket);
-	*socket = (struct loam_hook_socket){ .auth = auth, .publisher = publisher, .fd = -1 };
+	*socket = (struct loam_hook_socket){
+		.auth = auth, .publisher = publisher, .path = loam_xstrdup(path), .fd = fd
+	};
 	pthread_mutex_init(&socket->lock, NULL);
-	int rc = listen_at(socket, path, err);
-	if (rc == 0 && pthread_create(&socket->acceptor, NULL, accept_hooks, socket) != 0)
-		rc = loam_fail(err, LOAM_E_BUSY, "no thread for hooks");
-	if (rc < 0) {
-		if (socket->fd >= 0)
-			close(socket->fd);
+	if (pthread_create(&socket->acceptor, NULL, accept_hooks, socket) != 0) {
 		pthread_mutex_destroy(&socket->lock);
 		free(socket->path);
 		free(socket);
-		return rc;
+		return loam_fail(err, LOAM_E_BUSY, "no thread for hooks");
 	}
 	*out_socket = socket;
 	return 0;
@@ -478,7 +482,7 @@ bool loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
 			return false;
 		loam_clock_sleep_ms(20);
 	}
-	unlink(socket->path);
+	unlink(socket->path); /* when its directory is ours; else the next server replaces it */
 	close(socket->fd);
 	struct ticket *ticket, *next;
 	HASH_ITER (hh, socket->tickets, ticket, next) {

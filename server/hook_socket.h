@@ -12,16 +12,21 @@
 
 struct loam_hook_socket;
 
-/* Listens at path (a stale socket there is replaced). auth and publisher are borrowed. */
-int loam_hook_socket_open(const char *path, struct loam_auth *auth,
+/* A listening socket at path, 0600; one that an earlier server left is replaced. */
+int loam_hook_socket_listen(const char *path, int *out_fd, struct loam_err *err);
+/* Answers on fd, of loam_hook_socket_listen, and takes it over on success. auth and publisher are
+ * borrowed. */
+int loam_hook_socket_open(const char *path, int fd, struct loam_auth *auth,
 			  struct loam_publisher *publisher, struct loam_hook_socket **out_socket,
 			  struct loam_err *err);
+/* From now on hooks that run under other accounts reach it, too: mode 0666. */
+void loam_hook_socket_open_to_all(struct loam_hook_socket *socket);
 /* Waits for the hooks that are connected, at most wait_ms. false: one still publishes with all that
  * was borrowed, nothing of it may be released; the process has to end. Accepts NULL. */
 bool loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms);
 
-/* A directory for core.hooksPath below repos: links named as git's hooks to this program; free().
- */
+/* A directory for core.hooksPath below repos: this program under the names of git's hooks; free().
+ * Links, or a copy where it stands out of our reach (below a home of root). */
 int loam_hook_links_make(const char *repos, char **out_dir, struct loam_err *err);
 
 /* For struct loam_server: a ticket of one push. */

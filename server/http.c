@@ -11,21 +11,18 @@
 
 #include "core/auto.h"
 #include "core/log.h"
-#include "core/sys.h"
 #include "server/http_internal.h"
 
 #include "core/banned.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define SPARE_CONNECTIONS  512 /* idle ones, beside those that are served */
 #define THREAD_STACK_BYTES (1u << 20)
-#define PEM_BYTES_MAX	   (1u << 20)
 #define UNWIND_MS	   5000
 #define LOOK_MS		   50
 #define TLS_PRIORITIES	   "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -126,51 +123,6 @@ static size_t keep_escapes(void *arg, struct MHD_Connection *mhd, char *text)
 	return strlen(text);
 }
 
-/* "ADDR:PORT", "[ADDR]:PORT", ":PORT" */
-static int split_listen(const char *listen_on, char **out_host, char **out_port,
-			struct loam_err *err)
-{
-	const char *colon = strrchr(listen_on, ':');
-	if (!colon || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return loam_fail(err, LOAM_E_INVALID, "'%s' is not ADDR:PORT", listen_on);
-	size_t bytes = (size_t)(colon - listen_on);
-	if (bytes >= 2 && listen_on[0] == '[' && colon[-1] == ']')
-		*out_host = loam_xstrndup(listen_on + 1, bytes - 2);
-	else
-		*out_host = loam_xstrndup(listen_on, bytes);
-	*out_port = loam_xstrdup(colon + 1);
-	return 0;
-}
-
-static int open_socket(const char *listen_on, int *out_fd, struct loam_err *err)
-{
-	loam_auto_free char *host = NULL;
-	loam_auto_free char *port = NULL;
-	int rc = split_listen(listen_on, &host, &port, err);
-	if (rc < 0)
-		return rc;
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-				  .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found = NULL;
-	int failed = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-	if (failed)
-		return loam_fail(err, LOAM_E_INVALID, "listen on '%s': %s", listen_on,
-				 gai_strerror(failed));
-	int one = 1;
-	loam_auto_fd int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		rc = loam_fail_errno(err, "make a socket");
-	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-		 bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0)
-		rc = errno == EADDRINUSE ? loam_fail(err, LOAM_E_EXISTS,
-						     "%s is in use by another program", listen_on)
-					 : loam_fail_errno(err, "listen on %s", listen_on);
-	freeaddrinfo(found);
-	if (rc == 0)
-		*out_fd = loam_steal_fd(&fd);
-	return rc;
-}
-
 static void print_bound(int fd, char *out, size_t out_bytes)
 {
 	struct sockaddr_storage bound = { 0 };
@@ -184,29 +136,6 @@ static void print_bound(int fd, char *out, size_t out_bytes)
 		snprintf(out, out_bytes, "[%s]:%u", host, (unsigned)ntohs(port));
 	else
 		snprintf(out, out_bytes, "%s:%u", host, (unsigned)ntohs(port));
-}
-
-static int read_pem(const char *path, char **out, struct loam_err *err)
-{
-	loam_auto_buf struct loam_buf text = LOAM_BUF(PEM_BYTES_MAX);
-	int rc = loam_path_read_all(path, &text, err);
-	if (rc == 0)
-		*out = loam_buf_steal(&text);
-	return rc;
-}
-
-static int read_tls(struct loam_http *http, struct loam_err *err)
-{
-	const char *cert = http->options.tls_cert, *key = http->options.tls_key;
-	bool has_cert = cert && cert[0], has_key = key && key[0];
-	if (has_cert != has_key)
-		return loam_fail(err, LOAM_E_INVALID,
-				 "TLS needs both a certificate and a key (--tls-cert, --tls-key)");
-	http->tls = has_cert;
-	if (!has_cert)
-		return 0;
-	int rc = read_pem(cert, &http->cert_pem, err);
-	return rc < 0 ? rc : read_pem(key, &http->key_pem, err);
 }
 
 static char *copy_text(const char *text)
@@ -240,8 +169,7 @@ static void free_http(struct loam_http *http)
 	free((char *)http->options.tls_key);
 	free((char *)http->options.trusted_proxy);
 	free((char *)http->options.url);
-	free(http->cert_pem);
-	free(http->key_pem);
+	loam_http_listener_free(http->listener);
 	pthread_cond_destroy(&http->changed);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
@@ -252,8 +180,8 @@ static int start_daemon(struct loam_http *http, int listen_fd, struct loam_err *
 	unsigned limit = (unsigned)http->options.workers + SPARE_CONNECTIONS;
 	bool proxied = http->options.trusted_proxy[0] != '\0';
 	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, http->cert_pem },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, http->key_pem },
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, http->listener->cert_pem },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, http->listener->key_pem },
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES },
 		{ MHD_OPTION_END, 0, NULL },
 	};
@@ -284,20 +212,23 @@ int loam_http_start(const struct loam_http_options *options, struct loam_http **
 		    struct loam_err *err)
 {
 	struct loam_http *http = loam_xnew(struct loam_http);
-	loam_auto_fd int listen_fd = -1;
 	pthread_mutex_init(&http->lock, NULL);
 	pthread_cond_init(&http->changed, NULL);
 	copy_options(http, options);
 	signal(SIGPIPE, SIG_IGN);
-	int rc = read_tls(http, err);
+	int rc = 0;
+	http->listener = options->listener;
+	if (!http->listener)
+		rc = loam_http_listen(options, &http->listener, err);
 	if (rc == 0)
-		rc = open_socket(http->options.listen, &listen_fd, err);
+		rc = loam_http_listener_open(http->listener, http->options.listen, err);
 	if (rc == 0) {
-		print_bound(listen_fd, http->address, sizeof(http->address));
-		rc = start_daemon(http, listen_fd, err);
+		http->tls = http->listener->cert_pem != NULL;
+		print_bound(http->listener->fd, http->address, sizeof(http->address));
+		rc = start_daemon(http, http->listener->fd, err);
 	}
 	if (rc == 0) {
-		loam_steal_fd(&listen_fd); /* the daemon's */
+		http->listener->fd = -1; /* the daemon's */
 		rc = loam_http_watch_start(http, err);
 		if (rc < 0)
 			MHD_stop_daemon(http->daemon);

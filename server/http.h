@@ -15,6 +15,7 @@
 #include "server/route.h"
 
 struct loam_http;
+struct loam_http_listener;
 
 struct loam_http_options {
 	const char *listen;   /* "127.0.0.1:8418", "[::1]:0", ":8418"; port 0: any free one */
@@ -29,8 +30,15 @@ struct loam_http_options {
 	uint32_t per_address_max;  /* 0: LOAM_HTTP_PER_ADDRESS_MAX */
 	const struct loam_route_table *tables; /* constant while the server runs */
 	size_t table_count;
-	void *context; /* becomes request->context */
+	void *context;			     /* becomes request->context */
+	struct loam_http_listener *listener; /* of loam_http_listen; NULL: made by start */
 };
+
+/* Binds the port, which takes no connection yet, and reads certificate and key: what may need root,
+ * to be done before that is given up. loam_http_start takes the listener over, also when it fails. Errors: as there. */
+int loam_http_listen(const struct loam_http_options *options,
+		     struct loam_http_listener **out_listener, struct loam_err *err);
+void loam_http_listener_free(struct loam_http_listener *listener); /* accepts NULL */
 
 /* Listens and serves from its return on. Errors: INVALID for an address, certificate or key,
  * EXISTS when the port is taken, IO. */

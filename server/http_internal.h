@@ -57,11 +57,20 @@ struct http_connection {
 	atomic_bool busy;	  /* a handler runs: silence is not the client's */
 };
 
+/* http_listen.c */
+struct loam_http_listener {
+	int fd; /* -1 once the daemon has it */
+	char *cert_pem, *key_pem;
+};
+/* Lets clients connect. */
+int loam_http_listener_open(struct loam_http_listener *listener, const char *listen_on,
+			    struct loam_err *err);
+
 struct loam_http {
 	struct loam_http_options options; /* strings are ours */
 	struct MHD_Daemon *daemon;
 	char address[HTTP_PEER_BYTES + 16];
-	char *cert_pem, *key_pem;
+	struct loam_http_listener *listener;
 	bool tls;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* running went down */

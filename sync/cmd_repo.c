@@ -5,6 +5,7 @@
 #include "auth/instance.h"
 #include "auth/repos.h"
 #include "core/json.h"
+#include "core/privileges.h"
 #include "fs/files.h"
 #include "lfs/lfs.h"
 #include "sync/commands.h"
@@ -353,6 +354,7 @@ const struct loam_cmd loam_cmd_repo_delete = {
 static int set_head(const char *path, const char *branch, struct loam_err *err)
 {
 	git_repository *git = NULL;
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(path);
 	int rc = loam_git_open(path, &git, err);
 	if (rc < 0)
 		return rc;

@@ -1,5 +1,6 @@
 /*
- * Bare repositories on the server's disk (sync/git_dir.h).
+ * Bare repositories on the server's disk (sync/git_dir.h). They are the service account's: what an
+ * administrator's command makes as root is made as their owner would.
  */
 #include "sync/git_dir.h"
 
@@ -8,6 +9,7 @@
 #include "core/clock.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/privileges.h"
 #include "core/sys.h"
 #include "sync/changes.h"
 
@@ -19,10 +21,25 @@
 
 #define ID_CHARS 24
 
+static void set_rules(void)
+{
+	static const int levels[] = { GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG,
+				      GIT_CONFIG_LEVEL_GLOBAL };
+	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(levels); i++)
+		git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "");
+}
+
+void loam_git_own_rules(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, set_rules);
+}
+
 int loam_git_open(const char *path, git_repository **out_git, struct loam_err *err)
 {
 	git_libgit2_init();
-	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	loam_git_own_rules();
 	int rc = git_repository_open_ext(out_git, path,
 					 GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE |
 						 GIT_REPOSITORY_OPEN_NO_DOTGIT,
@@ -99,8 +116,10 @@ static int init_bare(const char *path, const char *id, struct loam_err *err)
 }
 
 /* Made under a temporary name and renamed, so that what stands at path is always whole. */
-static int make_repository(const char *path, const char *id, struct loam_err *err)
+static int make_repository(const char *git_root, const char *path, const char *id,
+			   struct loam_err *err)
 {
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(git_root);
 	char random[17];
 	loam_random_base62(random, sizeof(random) - 1);
 	loam_auto_free char *making = loam_xasprintf("%s.making-%s", path, random);
@@ -123,8 +142,9 @@ static void default_path(const char *git_root, const struct loam_repo *repo, cha
 	snprintf(out, LOAM_PATH_BYTES_MAX, "%s/%s.git", git_root, text);
 }
 
-static int set_aside(const char *path, struct loam_err *err)
+static int set_aside(const char *git_root, const char *path, struct loam_err *err)
 {
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(git_root);
 	loam_auto_free char *aside =
 		loam_xasprintf("%s.deleted-%lld", path, (long long)loam_clock_now().tv_sec);
 	if (rename(path, aside) < 0 && errno != ENOENT)
@@ -137,7 +157,7 @@ int loam_git_dir_set_aside(const char *git_root, const struct loam_repo *repo, s
 {
 	char path[LOAM_PATH_BYTES_MAX];
 	default_path(git_root, repo, path);
-	return access(path, F_OK) == 0 ? set_aside(path, err) : 0;
+	return access(path, F_OK) == 0 ? set_aside(git_root, path, err) : 0;
 }
 
 /* An empty repository in the place of one that is lost, or on a disk that is not mounted, or of a
@@ -172,12 +192,12 @@ static int ensure_default(const struct loam_tree *tree, const char *git_root,
 		rc = repository_id(out_path, present, err);
 		if (rc < 0 || strcmp(present, id) == 0)
 			return rc;
-		rc = set_aside(out_path, err);
+		rc = set_aside(git_root, out_path, err);
 		if (rc < 0)
 			return rc;
 	}
 	rc = shows_nothing(tree, gate_ino, out_path, err);
-	return rc < 0 ? rc : make_repository(out_path, id, err);
+	return rc < 0 ? rc : make_repository(git_root, out_path, id, err);
 }
 
 int loam_git_dir_ensure(const struct loam_tree *tree, const char *git_root,
@@ -251,6 +271,8 @@ static int consider(git_reference *ref, void *arg)
 static int move_head(git_repository *git, const char *first, struct loam_err *err)
 {
 	struct choice choice = { .wanted_first = first };
+	loam_auto_file_owner struct loam_file_owner owner =
+		loam_file_owner_enter(git_repository_path(git));
 	int rc = git_reference_foreach(git, consider, &choice);
 	const char *to = choice.master ? choice.master : choice.named ? choice.named : choice.first;
 	if (rc == 0 && to)

@@ -25,6 +25,9 @@ int loam_git_dir_ensure(const struct loam_tree *tree, const char *git_root,
  */
 int loam_git_head(git_repository *git, bool was_published, const char *first, git_oid *out_commit,
 		  struct loam_err *err);
+/* For libgit2 in this process, behind its init: no rule of ownership, and no configuration but a
+ * repository's own (the host's may be out of a hook's reach). */
+void loam_git_own_rules(void);
 /* Opens without any search, ownership or environment rules. */
 int loam_git_open(const char *path, git_repository **out_git, struct loam_err *err);
 /* Sets the bare repository of a deleted gate aside. */

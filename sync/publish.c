@@ -117,8 +117,7 @@ static int tree_of(git_repository *git, const git_oid *commit_oid, git_tree **ou
 static int read_branch(struct job *job, const char *first, struct loam_err *err)
 {
 	char path[LOAM_PATH_BYTES_MAX];
-	int rc = loam_git_dir_ensure(job->publisher->tree, job->publisher->git_root, job->repo,
-				     path, err);
+	int rc = loam_git_dir(job->publisher, job->repo, path, err);
 	if (rc == 0)
 		rc = loam_git_open(path, &job->git, err);
 	if (rc == 0)

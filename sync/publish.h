@@ -54,4 +54,7 @@ void loam_publish_soon(struct loam_publisher *publisher, const struct loam_repo 
 int loam_reconciler_start(struct loam_publisher *publisher, struct loam_err *err);
 void loam_reconciler_stop(struct loam_publisher *publisher);
 
+/* Has a repository been met whose Git data another server keeps (loam hook install)? */
+bool loam_publisher_met_foreign(const struct loam_publisher *publisher);
+
 #endif

@@ -9,13 +9,15 @@
 #include "sync/publish.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define LOAM_PUBLISHES_MAX 8 /* at once in one process */
 
 struct loam_publisher {
 	const struct loam_tree *tree;
 	char *git_root;
-	struct loam_lfs *lfs; /* NULL: the pool is not swept */
+	atomic_bool met_foreign; /* a repository that does not stand below git_root */
+	struct loam_lfs *lfs;	 /* NULL: the pool is not swept */
 	uint64_t pool_swept_ms;
 	struct loam_staging *staging;
 	struct loam_pool *discards; /* removes jobs with what was replaced */

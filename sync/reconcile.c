@@ -78,7 +78,16 @@ void loam_publisher_discard(struct loam_publisher *publisher, struct loam_job *j
 int loam_git_dir(struct loam_publisher *publisher, const struct loam_repo *repo, char *out_path,
 		 struct loam_err *err)
 {
-	return loam_git_dir_ensure(publisher->tree, publisher->git_root, repo, out_path, err);
+	int rc = loam_git_dir_ensure(publisher->tree, publisher->git_root, repo, out_path, err);
+	size_t bytes = strlen(publisher->git_root);
+	if (rc == 0 && strncmp(out_path, publisher->git_root, bytes) != 0)
+		atomic_store(&publisher->met_foreign, true);
+	return rc;
+}
+
+bool loam_publisher_met_foreign(const struct loam_publisher *publisher)
+{
+	return atomic_load(&publisher->met_foreign);
 }
 
 struct round {

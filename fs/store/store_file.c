@@ -14,6 +14,8 @@
  * the disk does.
  *
  * Every path is walked from root_fd with O_NOFOLLOW: a symlink below the root is an error.
+ * What root makes here (a mount, an administrator's command) belongs to the owner of the root
+ * directory, so that a server without privileges reads and extends it.
  * Locks: `lock` guards the set `durable` only; no call on the disk is made under it.
  */
 #include "core/auto.h"
@@ -49,6 +51,9 @@ struct durable_dir {
 struct store_file {
 	struct loam_store base;
 	int root_fd;
+	bool gives; /* we are root and the directory of blocks is another's: */
+	uid_t uid;
+	gid_t gid;
 	pthread_mutex_t lock;
 	struct durable_dir *durable; /* directories whose whole chain of parents is synced */
 };
@@ -128,6 +133,23 @@ static const char *split_key(const char *key, char dir[KEY_BYTES_MAX])
 	return slash ? slash + 1 : key;
 }
 
+/* A directory or a file that this process has just made. */
+static int give(const struct store_file *file, int fd, struct loam_err *err)
+{
+	if (file->gives && fchown(fd, file->uid, file->gid) < 0)
+		return loam_fail_errno(err, "give a block to uid %u", file->uid);
+	return 0;
+}
+
+static int give_dir(const struct store_file *file, int parent_fd, const char *name,
+		    struct loam_err *err)
+{
+	if (!file->gives)
+		return 0;
+	loam_auto_fd int fd = openat(parent_fd, name, DIR_FLAGS);
+	return fd < 0 ? loam_fail_errno(err, "open directory %s", name) : give(file, fd, err);
+}
+
 /* One step of a walk. 1 there, 0 missing. */
 static int open_step(struct store_file *file, int parent_fd, const char *name, bool make,
 		     int *out_fd, struct loam_err *err)
@@ -140,10 +162,15 @@ static int open_step(struct store_file *file, int parent_fd, const char *name, b
 			return loam_fail_errno(err, "open directory %s", name);
 		if (!make)
 			return 0;
-		if (mkdirat(parent_fd, name, 0777) == 0)
-			forget_durable(file);
-		else if (errno != EEXIST)
-			return loam_fail_errno(err, "make directory %s", name);
+		if (mkdirat(parent_fd, name, 0777) < 0) {
+			if (errno != EEXIST)
+				return loam_fail_errno(err, "make directory %s", name);
+			continue;
+		}
+		forget_durable(file);
+		int rc = give_dir(file, parent_fd, name, err);
+		if (rc < 0)
+			return rc;
 	}
 	return loam_fail(err, LOAM_E_AGAIN, "directory %s comes and goes", name);
 }
@@ -299,7 +326,11 @@ static int file_put(struct loam_store *store, const char *key, const void *data,
 	int fd = open_temp(dir_fd, base, may_go_direct(data, data_bytes) ? O_DIRECT : 0, temp, err);
 	if (fd < 0)
 		return fd;
-	rc = write_temp(fd, data, data_bytes, err);
+	rc = give(file, fd, err);
+	if (rc < 0)
+		close(fd);
+	else
+		rc = write_temp(fd, data, data_bytes, err);
 	if (rc == 0)
 		rc = loam_sys_renameat(dir_fd, temp, dir_fd, base, err);
 	if (rc < 0) {
@@ -599,9 +630,14 @@ int loam_store_file_open(const char *bucket, struct loam_store **out_store, stru
 	loam_auto_fd int fd = open(bucket, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return loam_fail_errno(err, "open the directory of blocks %s", bucket);
+	if (fstat(fd, &st) < 0)
+		return loam_fail_errno(err, "look at the directory of blocks %s", bucket);
 	struct store_file *file = loam_xnew(struct store_file);
 	file->base.ops = &file_ops;
 	file->root_fd = loam_steal_fd(&fd);
+	file->gives = geteuid() == 0 && st.st_uid != 0;
+	file->uid = st.st_uid;
+	file->gid = st.st_gid;
 	pthread_mutex_init(&file->lock, NULL);
 	*out_store = &file->base;
 	return 0;

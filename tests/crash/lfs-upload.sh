@@ -46,7 +46,7 @@ for point in lfs.upload.staged lfs.upload.first_block lfs.upload.before_commit l
 	head -c $((number * 5000000)) /dev/urandom >"$DIR/object"
 	bytes=$(stat -c %s "$DIR/object")
 	oid=$(sha256sum "$DIR/object" | cut -d' ' -f1)
-	: >"$DIR/reached"
+	install -m 666 /dev/null "$DIR/reached" # the server is not root
 	start_second "$point"
 	href=$(link "http://127.0.0.1:$second_port" "$oid" "$bytes" upload)
 	[ -n "$href" ] || fail "no upload link"

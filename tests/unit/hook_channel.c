@@ -50,8 +50,11 @@ static int setup(void **state)
 		rc = loam_publisher_open(&world->tree->tree, world->tree->config, NULL,
 					 world->tree->dir, &world->publisher, &err);
 	world->path = loam_xasprintf("%s/hook.sock", world->tree->dir);
+	int fd = -1;
 	if (rc == 0)
-		rc = loam_hook_socket_open(world->path, world->tree->auth, world->publisher,
+		rc = loam_hook_socket_listen(world->path, &fd, &err);
+	if (rc == 0)
+		rc = loam_hook_socket_open(world->path, fd, world->tree->auth, world->publisher,
 					   &world->hooks, &err);
 	*state = world;
 	return rc;

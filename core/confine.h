@@ -1,0 +1,45 @@
+/*
+ * What a child process may reach: a few paths by Landlock, no TCP, and limits on what it may use.
+ *
+ * Shape:   a path and all below it get the named access, everything else none. What the kernel
+ *          does not know is left out; without Landlock only the limits hold (loam_confine_level).
+ * Threads: loam_confine_enter binds the calling thread and the children it starts, for ever.
+ * Source:  kernel Documentation/userspace-api/landlock.rst; reliability.md §3 rule 15, F16.
+ */
+#ifndef LOAM_CORE_CONFINE_H
+#define LOAM_CORE_CONFINE_H
+
+#include "core/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum loam_may {
+	LOAM_MAY_READ,
+	LOAM_MAY_RUN,	/* read and execute */
+	LOAM_MAY_USE,	/* read and write what is there: devices */
+	LOAM_MAY_CHANGE /* everything but execute */
+};
+
+struct loam_confine_path {
+	const char *path; /* one that is missing is left out */
+	enum loam_may may;
+};
+
+struct loam_confine {
+	const struct loam_confine_path *paths;
+	size_t path_count;
+	/* Of each process; 0: as ours. */
+	uint64_t cpu_seconds, data_bytes, file_bytes, files;
+	uint64_t processes; /* of its user */
+};
+
+/* Version of the kernel's Landlock, 0: none that can be used. */
+int loam_confine_level(void);
+/* Errors: IO when the kernel knows Landlock and refuses. */
+int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err);
+/* Sets the limits of a process that was just started; its children inherit them. */
+int loam_confine_limit(const struct loam_confine *confine, pid_t pid, struct loam_err *err);
+
+#endif
