@@ -12,6 +12,7 @@
 #include "auth/audit_file.h"
 
 #include "core/auto.h"
+#include "core/privileges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,18 +67,12 @@ void loam_audit_file_reopen(struct loam_audit_file *file)
 	atomic_store(&file->reopen, true);
 }
 
-/* root's command line may be the first to write: the file belongs to whom its directory does, so
- * that serve, under its own account, can go on with it. */
-static void give_to_owner(const char *path, int fd)
+/* root's command line may be the first to write, and turns the files, too: as the owner of the
+ * directory would, so that serve, under its own account, can go on with them. */
+static struct loam_file_owner as_owner(const struct loam_audit_file *file)
 {
-	struct stat there, dir;
-	loam_auto_free char *copy = loam_xstrdup(path);
-	if (geteuid() != 0 || fstat(fd, &there) < 0 || stat(dirname(copy), &dir) < 0 ||
-	    there.st_uid == dir.st_uid)
-		return;
-	/* If it cannot be given away the next writer under another account says so. */
-	int ignored = fchown(fd, dir.st_uid, dir.st_gid);
-	(void)ignored;
+	loam_auto_free char *copy = loam_xstrdup(file->path);
+	return loam_file_owner_enter(dirname(copy));
 }
 
 static int open_path(struct loam_audit_file *file, struct loam_err *err)
@@ -90,7 +85,6 @@ static int open_path(struct loam_audit_file *file, struct loam_err *err)
 		close(fd);
 		return loam_fail(err, LOAM_E_INVALID, "%s is not a file", file->path);
 	}
-	give_to_owner(file->path, fd);
 	file->fd = fd;
 	return 0;
 }
@@ -166,6 +160,7 @@ int loam_audit_file_add(struct loam_audit_file *file, const char *line, size_t l
 			struct loam_err *err)
 {
 	loam_guard(&file->lock);
+	loam_auto_file_owner struct loam_file_owner owner = as_owner(file);
 	int rc = make_ready(file, line_bytes, err);
 	if (rc < 0)
 		return rc;

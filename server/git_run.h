@@ -27,7 +27,7 @@ struct loam_git_run_spec {
 	/* Its stdin (unused with has_input), stdout and stderr, borrowed; NULL: pipes, read and fed
 	 * by the functions below. */
 	const int *fds;
-	int keep_fd; /* as in loam_process_spec */
+	int keep_fd;			    /* as in loam_process_spec */
 	const struct loam_confine *confine; /* likewise */
 	/* Asked about once a second while waiting: true ends the run (INTERRUPTED). NULL: never. */
 	bool (*is_over)(void *arg);

@@ -35,7 +35,8 @@ struct loam_http_options {
 };
 
 /* Binds the port, which takes no connection yet, and reads certificate and key: what may need root,
- * to be done before that is given up. loam_http_start takes the listener over, also when it fails. Errors: as there. */
+ * to be done before that is given up. loam_http_start takes the listener over, also when it fails.
+ * Errors: as there. */
 int loam_http_listen(const struct loam_http_options *options,
 		     struct loam_http_listener **out_listener, struct loam_err *err);
 void loam_http_listener_free(struct loam_http_listener *listener); /* accepts NULL */
