@@ -86,26 +86,23 @@ static int link_hook(const char *dir, const char *name, const char *program, str
 static int write_key(const char *dir, char hash[LOAM_SHA256_HEX + 1], struct loam_err *err)
 {
 	char key[KEY_CHARS + 2];
-	struct stat owner;
 	uint8_t digest[LOAM_SHA256_BYTES];
 	loam_auto_free char *path = loam_path_join(dir, LOAM_HOOK_KEY_FILE);
 	loam_random_base62(key, KEY_CHARS);
 	loam_sha256_of(key, KEY_CHARS, digest);
 	loam_hex(digest, sizeof(digest), hash);
 	key[KEY_CHARS] = '\n';
-	int rc = loam_atomic_file_put(path, 0600, key, KEY_CHARS + 1, err);
-	if (rc < 0)
-		return rc;
-	if (stat(dir, &owner) < 0 || chown(path, owner.st_uid, owner.st_gid) < 0)
-		return loam_fail_errno(err, "give %s to the owner of %s", path, dir);
-	return 0;
+	return loam_atomic_file_put(path, 0600, key, KEY_CHARS + 1, err);
 }
 
 static int write_config(const char *dir, const char *socket, const char *repo, struct loam_err *err)
 {
 	loam_auto_free char *path = loam_path_join(dir, "config");
 	git_config *config = NULL;
+	struct stat before;
 	int rc = 0;
+	if (stat(path, &before) < 0)
+		return loam_fail_errno(err, "look at %s", path);
 	git_libgit2_init();
 	if (git_config_open_ondisk(&config, path) < 0 ||
 	    git_config_set_string(config, "loam.hooksocket", socket) < 0 ||
@@ -113,6 +110,9 @@ static int write_config(const char *dir, const char *socket, const char *repo, s
 		rc = loam_fail(err, LOAM_E_IO, "write %s: %s", path,
 			       git_error_last() ? git_error_last()->message : "failed");
 	git_config_free(config);
+	/* It is a new file now: whoever read the old one (serve, too) reads it. */
+	if (rc == 0 && chmod(path, before.st_mode & 07777) < 0)
+		return loam_fail_errno(err, "give %s its mode again", path);
 	return rc;
 }
 
@@ -141,6 +141,29 @@ static int mark_gate(struct loam_instance *instance, uint64_t ino, const char *d
 		rc = loam_meta_setxattr(meta, &loam_who_root, ino, LOAM_XATTR_GIT, dir, strlen(dir),
 					0, err);
 	return rc < 0 ? rc : loam_meta_barrier(meta, err);
+}
+
+/* Key, configuration and links, as the owner of the repository would make them: his git reads and
+ * runs them, and what he linked to elsewhere is not written through. */
+static int write_files(const char *dir, const char *program, const char *socket, const char *repo,
+		       char hash[LOAM_SHA256_HEX + 1], struct loam_err *err)
+{
+	loam_auto_free char *hook_dir = loam_path_join(dir, "hooks");
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(dir);
+	loam_auto_fd int fd = open(program, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return loam_fail_errno(
+			err,
+			"the owner of %s cannot run %s, so git would leave the hooks "
+			"out: install loam where everybody reaches it",
+			dir, program);
+	int rc;
+	if ((rc = loam_mkdir_all(hook_dir, 0755, err)) < 0 ||
+	    (rc = write_key(dir, hash, err)) < 0 || (rc = write_config(dir, socket, repo, err)) < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(hooks); i++)
+		rc = link_hook(dir, hooks[i], program, err);
+	return rc;
 }
 
 /* serve reads the commits itself, as an account of its own: said now, not at the first push. */
@@ -194,13 +217,7 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 	warn_of_reach(instance->config, real);
 	loam_repo_text(&repo, text);
 	loam_auto_free char *socket = loam_hook_socket_path(instance->config);
-	loam_auto_free char *hook_dir = loam_path_join(real, "hooks");
-	if ((rc = loam_mkdir_all(hook_dir, 0755, err)) < 0 ||
-	    (rc = write_key(real, hash, err)) < 0 ||
-	    (rc = write_config(real, socket, text, err)) < 0)
-		return rc;
-	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(hooks); i++)
-		rc = link_hook(real, hooks[i], program, err);
+	rc = write_files(real, program, socket, text, hash, err);
 	if (rc == 0)
 		rc = mark_gate(instance, gate_ino, real, hash, err);
 	/* serve does the same when it meets this repository, within a minute; the first push may

@@ -24,7 +24,7 @@
 #define ASK_AGAIN_MS   20
 #define PING_MS	       2000
 #define UNIX_PATH_MAX  107 /* bytes of sun_path before its NUL */
-#define LONGEST_SOCKET "/redis/redis.sock"
+#define LONGEST_SOCKET "/redis/sock"
 
 static const char *const folders[] = { "redis", "blocks", "git", "cache", "log" };
 

@@ -9,7 +9,7 @@
  *
  * Owner, when root runs it: DIR, loam.conf, cache/ (the mount's) and mnt/ are root's; redis/,
  * blocks/, git/ and log/ the service account's, under which Redis and serve run. Redis cannot make
- * its socket in DIR, so redis.sock is a link to redis/redis.sock. docs/security.md.
+ * its socket in DIR, so redis.sock is a link to redis/sock. docs/security.md.
  */
 #ifndef LOAM_SERVER_EMBEDDED_H
 #define LOAM_SERVER_EMBEDDED_H

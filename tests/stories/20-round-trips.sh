@@ -23,6 +23,11 @@ start_up
 stop_up
 "$tools/tool_relay" "$DIR/relay.sock" "$DIR/v/redis.sock" "$DIR/trips" >"$DIR/relay.out" 2>&1 &
 RELAY_PID=$!
+for i in $(seq 100); do
+	[ ! -S "$DIR/relay.sock" ] || break
+	sleep 0.1
+done
+chmod 666 "$DIR/relay.sock" # serve is not root
 sed -i "s|unix://.*redis.sock|unix://$DIR/relay.sock|" "$DIR/v/loam.conf"
 grep -q "unix://$DIR/relay.sock" "$DIR/v/loam.conf" || fail "loam.conf names the volume otherwise"
 start_up
