@@ -38,7 +38,7 @@ struct up {
 	char *redis_conf;
 	char *env_text[ENV_MAX];
 	const char *env[ENV_MAX + 1];
-	const char *redis_argv[16], *serve_argv[6], *mount_argv[6];
+	const char *redis_argv[24], *serve_argv[6], *mount_argv[6];
 	char uid_text[16], gid_text[16]; /* of redis */
 	struct loam_supervisor supervisor;
 };
@@ -129,6 +129,7 @@ static int start_redis(struct up *up, struct loam_err *err)
 		for (; n < LOAM_ARRAY_COUNT(as); n++)
 			up->redis_argv[n] = as[n];
 	}
+	loam_assert(n + 2 < LOAM_ARRAY_COUNT(up->redis_argv));
 	up->redis_argv[n++] = "redis-server";
 	up->redis_argv[n++] = up->redis_conf;
 	int rc = loam_supervisor_add(&up->supervisor, "redis", up->redis_argv, up->env, err);
