@@ -84,15 +84,25 @@ static int lock_held(const char *repos, int fd, struct loam_err *err)
 			 text[0] ? text : "unknown");
 }
 
-static int lock_repos(const char *repos, int *out_fd, struct loam_err *err)
+/* Said here in words, not by the first push. */
+static int cannot_use(const struct loam_doors *doors, struct loam_err *err)
 {
-	loam_auto_free char *path = loam_path_join(repos, LOCK_NAME);
-	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(repos);
+	return loam_fail(err, LOAM_E_DENIED,
+			 "uid %u cannot use %s: chown -R %u:%u it and let it pass the folders "
+			 "above, or set server.runAs",
+			 doors->who.uid, doors->repos, doors->who.uid, doors->who.gid);
+}
+
+static int lock_repos(struct loam_doors *doors, struct loam_err *err)
+{
+	loam_auto_free char *path = loam_path_join(doors->repos, LOCK_NAME);
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_as(&doors->who);
 	loam_auto_fd int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return loam_fail_errno(err, "open %s", path);
+		return errno == EACCES ? cannot_use(doors, err)
+				       : loam_fail_errno(err, "open %s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? lock_held(repos, fd, err)
+		return errno == EWOULDBLOCK ? lock_held(doors->repos, fd, err)
 					    : loam_fail_errno(err, "lock %s", path);
 	char text[LOCK_TEXT_MAX];
 	int bytes = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -100,20 +110,8 @@ static int lock_repos(const char *repos, int *out_fd, struct loam_err *err)
 		return loam_fail_errno(err, "write %s", path);
 	int rc = loam_sys_pwrite_all(fd, text, (size_t)bytes, 0, err);
 	if (rc == 0)
-		*out_fd = loam_steal_fd(&fd);
+		doors->lock_fd = loam_steal_fd(&fd);
 	return rc;
-}
-
-/* As the account that we have become: said here in words, not by the first push. */
-static int check_repos(const struct loam_doors *doors, struct loam_err *err)
-{
-	if (access(doors->repos, R_OK | W_OK | X_OK) == 0)
-		return 0;
-	return loam_fail(err, LOAM_E_DENIED,
-			 "uid %u cannot use %s (%s): chown -R %u:%u it and let it pass the folders "
-			 "above, or set server.runAs",
-			 doors->who.uid, doors->repos, strerror(errno), doors->who.uid,
-			 doors->who.gid);
 }
 
 static int open_hook_socket(struct loam_doors *doors, const struct loam_config *config,
@@ -144,7 +142,7 @@ int loam_doors_open(const struct loam_doors_options *options, const struct loam_
 	if (rc == 0)
 		rc = open_repos(doors, first_set(options->repos, config->server_repos), err);
 	if (rc == 0)
-		rc = lock_repos(doors->repos, &doors->lock_fd, err);
+		rc = lock_repos(doors, err);
 	if (rc == 0)
 		rc = loam_http_listen(&http, &doors->http, err);
 	if (rc == 0)
@@ -153,7 +151,7 @@ int loam_doors_open(const struct loam_doors_options *options, const struct loam_
 		rc = loam_privileges_drop(&doors->who, err);
 	doors->listen = http.listen;
 	doors->tls = http.tls_cert && http.tls_cert[0];
-	return rc < 0 ? rc : check_repos(doors, err);
+	return rc;
 }
 
 void loam_doors_release(struct loam_doors *doors)

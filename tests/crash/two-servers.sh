@@ -17,7 +17,8 @@ push_until_it_works "$work"
 
 # The second server: its own folder of repositories, which holds none.
 PORT2=$(free_port)
-mkdir -m 700 "$DIR/second" "$DIR/second/git"
+mkdir -m 711 "$DIR/second" # the server is not root
+mkdir -m 700 "$DIR/second/git"
 cp "$DIR/v/loam.conf" "$DIR/second/loam.conf"
 git config -f "$DIR/second/loam.conf" server.listen "127.0.0.1:$PORT2"
 git config -f "$DIR/second/loam.conf" server.repos "$DIR/second/git"
