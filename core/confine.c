@@ -5,6 +5,9 @@
  * The C library has no wrappers for Landlock, and the headers that this is built with may be older
  * than the kernel: what they lack is named here with its number from the kernel's interface.
  *
+ * Limits are set by prlimit(1), which then becomes the program: posix_spawn has no place for them,
+ * and set from outside they would come after the child's first steps.
+ *
  * Known limits: a rule cannot take something out of a tree that another rule gives; connecting to
  * Unix sockets by path is not covered by the kernels of today.
  */
@@ -12,9 +15,9 @@
 
 #include "core/auto.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -120,25 +123,42 @@ int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err)
 	return 0;
 }
 
-int loam_confine_limit(const struct loam_confine *confine, pid_t pid, struct loam_err *err)
+int loam_confine_argv(const struct loam_confine *confine, const char *const *argv,
+		      struct loam_confine_words *out, struct loam_err *err)
 {
 	const struct {
 		__rlimit_resource_t what;
+		const char *word;
 		uint64_t most;
-	} limits[] = { { RLIMIT_CPU, confine->cpu_seconds },
-		       { RLIMIT_DATA, confine->data_bytes },
-		       { RLIMIT_FSIZE, confine->file_bytes },
-		       { RLIMIT_NOFILE, confine->files },
-		       { RLIMIT_NPROC, confine->processes } };
+	} limits[] = { { RLIMIT_CPU, "cpu", confine->cpu_seconds },
+		       { RLIMIT_DATA, "data", confine->data_bytes },
+		       { RLIMIT_FSIZE, "fsize", confine->file_bytes },
+		       { RLIMIT_NOFILE, "nofile", confine->files },
+		       { RLIMIT_NPROC, "nproc", confine->processes } };
+	size_t count = 0, set = 0;
+	out->argv[count++] = "prlimit";
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(limits); i++) {
-		struct rlimit present, wanted = { limits[i].most, limits[i].most };
-		if (limits[i].most == 0)
+		struct rlimit ours;
+		uint64_t most = limits[i].most;
+		if (most == 0)
 			continue;
 		/* Never above what we have: that would need a privilege. */
-		if (getrlimit(limits[i].what, &present) == 0 && present.rlim_max < limits[i].most)
-			wanted = (struct rlimit){ present.rlim_max, present.rlim_max };
-		if (prlimit(pid, limits[i].what, &wanted, NULL) < 0 && errno != ESRCH)
-			return loam_fail_errno(err, "limit a child");
+		if (getrlimit(limits[i].what, &ours) == 0 && ours.rlim_max < most)
+			most = ours.rlim_max;
+		snprintf(out->limits[set], sizeof(out->limits[set]), "--%s=%llu", limits[i].word,
+			 (unsigned long long)most);
+		out->argv[count++] = out->limits[set++];
 	}
+	if (set == 0)
+		count = 0;
+	else
+		out->argv[count++] = "--";
+	for (size_t i = 0; argv[i]; i++) {
+		if (i == LOAM_CONFINE_WORDS_MAX)
+			return loam_fail(err, LOAM_E_TOO_LARGE, "start %s: too many words",
+					 argv[0]);
+		out->argv[count++] = argv[i];
+	}
+	out->argv[count] = NULL;
 	return 0;
 }

@@ -39,7 +39,14 @@ struct loam_confine {
 int loam_confine_level(void);
 /* Errors: IO when the kernel knows Landlock and refuses. */
 int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err);
-/* Sets the limits of a process that was just started; its children inherit them. */
-int loam_confine_limit(const struct loam_confine *confine, pid_t pid, struct loam_err *err);
+/* argv, NULL-terminated, LOAM_CONFINE_WORDS_MAX words at most, behind the program that sets the
+ * limits and becomes it; argv itself when none is set. Borrows argv's words. Errors: TOO_LARGE. */
+#define LOAM_CONFINE_WORDS_MAX 64
+struct loam_confine_words {
+	char limits[5][48];
+	const char *argv[LOAM_CONFINE_WORDS_MAX + 8];
+};
+int loam_confine_argv(const struct loam_confine *confine, const char *const *argv,
+		      struct loam_confine_words *out, struct loam_err *err);
 
 #endif

@@ -6,8 +6,7 @@
  * The end of a child is waited for on its pidfd; where the kernel has none, by asking every 5 ms.
  *
  * A confined child is started by a thread made for it: Landlock binds one thread and what it
- * starts, so that thread binds itself, starts the child and ends. The limits are set once the
- * child runs, before it is given any input.
+ * starts, so that thread binds itself, starts the child and ends.
  */
 #include "core/process.h"
 
@@ -167,30 +166,27 @@ struct confined {
 static void *spawn_confined_thread(void *arg)
 {
 	struct confined *confined = arg;
-	const struct loam_confine *confine = confined->spec->confine;
-	confined->rc = loam_confine_enter(confine, confined->err);
+	confined->rc = loam_confine_enter(confined->spec->confine, confined->err);
 	if (confined->rc == 0)
 		confined->rc =
 			spawn_free(confined->spec, confined->wires, &confined->pid, confined->err);
-	if (confined->rc == 0)
-		confined->rc = loam_confine_limit(confine, confined->pid, confined->err);
 	return NULL;
 }
 
 static int spawn_confined(const struct loam_process_spec *spec, const struct wires *wires,
 			  pid_t *out_pid, struct loam_err *err)
 {
-	struct confined confined = { .spec = spec, .wires = wires, .err = err };
+	struct loam_confine_words words;
+	struct loam_process_spec limited = *spec;
+	struct confined confined = { .spec = &limited, .wires = wires, .err = err };
 	pthread_t thread;
+	int rc = loam_confine_argv(spec->confine, spec->argv, &words, err);
+	if (rc < 0)
+		return rc;
+	limited.argv = words.argv;
 	if (pthread_create(&thread, NULL, spawn_confined_thread, &confined) != 0)
 		return loam_fail(err, LOAM_E_BUSY, "start %s: too many threads", spec->argv[0]);
 	pthread_join(thread, NULL);
-	if (confined.rc < 0 && confined.pid > 0) {
-		int status;
-		kill(confined.pid, SIGKILL);
-		while (waitpid(confined.pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
 	*out_pid = confined.pid;
 	return confined.rc;
 }
