@@ -330,6 +330,61 @@ int loam_objects_adopt(struct loam_objects *objects, struct loam_job *job,
 	return 0;
 }
 
+/* ---- linking from another repository --------------------------------------------------------- */
+
+struct share {
+	uint64_t from, to, gate; /* directories of links, the gate of the second */
+	const char *oid;
+	struct timespec now;
+	bool held; /* by the first */
+};
+
+static int share_fn(struct loam_txn *txn, void *arg, struct loam_err *err)
+{
+	struct share *share = arg;
+	struct loam_name oid = loam_name_of(share->oid);
+	struct loam_dentry source, present;
+	struct loam_attr attr, gate;
+	loam_txn_want_attr(txn, share->gate);
+	loam_txn_want_dentry(txn, share->from, oid);
+	loam_txn_want_dentry(txn, share->to, oid);
+	share->held = false;
+	int found = loam_txn_attr(txn, share->gate, &gate, err);
+	if (found <= 0)
+		return found < 0 ? found : loam_fail(err, LOAM_E_NOT_FOUND, "no such repository");
+	found = loam_txn_dentry(txn, share->from, oid, &source, err);
+	if (found > 0)
+		found = loam_txn_attr(txn, source.ino, &attr, err);
+	if (found <= 0)
+		return found;
+	share->held = true;
+	found = loam_txn_dentry(txn, share->to, oid, &present, err);
+	if (found != 0)
+		return found < 0 ? found : 0;
+	attr.nlink++;
+	attr.ctime = share->now;
+	loam_txn_put_attr(txn, source.ino, &attr);
+	link_into(txn, share->to, share->oid, source.ino);
+	return 0;
+}
+
+int loam_objects_link(const struct loam_tree *tree, const struct loam_repo *from,
+		      const struct loam_repo *to, uint64_t to_gate_ino, const char *oid,
+		      struct loam_err *err)
+{
+	char path[LOAM_PATH_BYTES_MAX];
+	struct share share = { .gate = to_gate_ino, .oid = oid, .now = loam_clock_now() };
+	int rc = links_dir(tree, from, &share.from, err);
+	if (rc <= 0)
+		return rc;
+	loam_tree_links_path(tree, to, path);
+	rc = loam_files_mkdirs(tree->volume, path, LOAM_SERVICE_ID, LOAM_SERVICE_ID, 0700,
+			       LOAM_FLAG_SKIP_TRASH, &share.to, err);
+	if (rc == 0)
+		rc = loam_meta_run(tree->volume->meta, 0, share_fn, &share, err);
+	return rc < 0 ? rc : share.held;
+}
+
 /* ---- dropping -------------------------------------------------------------------------------- */
 
 struct drop {

@@ -52,6 +52,13 @@ int loam_objects_adopt(struct loam_objects *objects, struct loam_job *job,
 		       const struct loam_adoption *adoption, enum loam_adopted *out_adopted,
 		       struct loam_err *err);
 
+/*
+ * `to` holds what `from` holds. 1 it does (also when it did before), 0 `from` does not hold it. The
+ * caller may read `from`. to_gate_ino: NOT_FOUND when it has gone by then.
+ */
+int loam_objects_link(const struct loam_tree *tree, const struct loam_repo *from,
+		      const struct loam_repo *to, uint64_t to_gate_ino, const char *oid,
+		      struct loam_err *err);
 /* Drops one link, and the pool file with the last one. Missing is success. */
 int loam_objects_drop(const struct loam_tree *tree, const struct loam_repo *repo, const char *oid,
 		      struct loam_err *err);

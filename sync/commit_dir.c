@@ -317,7 +317,8 @@ static int choose_tree(struct work *work, git_tree *head_tree, git_oid *out_tree
 {
 	work->out->merged = false;
 	*out_tree = *git_tree_id(work->tree);
-	if (!head_tree || !work->has_base || git_oid_equal(&work->base, &work->head))
+	if (!head_tree || !work->has_base || git_oid_equal(&work->base, &work->head) ||
+	    git_oid_equal(out_tree, git_tree_id(head_tree)))
 		return 0;
 	int above = git_graph_descendant_of(work->git, &work->head, &work->base);
 	if (above < 0)

@@ -196,6 +196,29 @@ static int add_line(struct walk *walk, const char *path, struct loam_err *err)
 	return rc < 0 ? rc : loam_buf_add_text(&walk->lines, LFS_ATTRIBUTES, err);
 }
 
+/* An object that is published already, and no rule of this directory gives it to LFS: its line
+ * stands in the published .gitattributes only, and is still needed. */
+static int keep_line(struct walk *walk, const char *path, const git_oid *oid, struct loam_err *err)
+{
+	size_t bytes;
+	git_object_t type;
+	git_odb_object *object = NULL;
+	struct loam_pointer pointer;
+	struct loam_err not_one = { 0 };
+	int rc = git_odb_read_header(&bytes, &type, walk->odb, oid);
+	if (rc == 0 && bytes >= LOAM_POINTER_BYTES_MAX)
+		return 0;
+	if (rc == 0)
+		rc = git_odb_read(&object, walk->odb, oid);
+	if (rc < 0)
+		return loam_git_fail(err, rc, "read a blob");
+	bool is_pointer =
+		loam_pointer_parse(git_odb_object_data(object), bytes, &pointer, &not_one) == 0;
+	git_odb_object_free(object);
+	int has_rule = is_pointer ? loam_add_rules_is_lfs(walk->rules, path, err) : 1;
+	return has_rule != 0 ? (has_rule < 0 ? has_rule : 0) : add_line(walk, path, err);
+}
+
 static int add_object(struct walk *walk, const struct loam_dir_entry *entry, const char *path,
 		      bool has_rule, struct made *out, struct loam_err *err)
 {
@@ -268,6 +291,8 @@ static int add_file(struct walk *walk, const struct loam_dir_entry *entry, const
 	walk->stats.files++;
 	walk->stats.bytes += length;
 	rc = is_published(walk, entry, live, shown, out, err);
+	if (rc > 0 && out->mode != GIT_FILEMODE_LINK)
+		return keep_line(walk, path, &out->oid, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	out->mode = mode_of(&entry->attr);

@@ -317,6 +317,7 @@ static void a_large_file_is_read_once_and_shares_its_slices_with_the_pool(void *
 	loam_auto_free char *pointer = committed(world, "my [big] model.bin");
 	assert_non_null(strstr(pointer, oid));
 
+	assert_false(published(world, &world->alice, WORK).changed);
 	put(world, WORK "/small", "other");
 	out = published(world, &world->alice, WORK);
 	assert_true(out.changed);
@@ -434,6 +435,27 @@ static void what_the_branch_did_meanwhile_is_kept(void **state)
 	published(world, &world->bob, "/users/bob/d");
 	expect(world, "a", "100644 a2");
 	expect(world, "b", "100644 b3");
+}
+
+/* As behind a server that died before it could mark the directory. */
+static void a_copy_that_is_the_branch_knows_it_again(void **state)
+{
+	struct world *world = *state;
+	struct loam_attr attr;
+	first_version(world);
+	clone_gate(world, &world->alice, "c");
+	uint64_t ino = ino_of(world, "/users/alice/c", &attr);
+	loam_auto_buf struct loam_buf base = LOAM_BUF(64);
+	assert_ok(
+		loam_meta_getxattr(world->tree->volume.meta, ino, LOAM_XATTR_COMMIT, &base, &err));
+	put(world, "/users/alice/c/a", "a2");
+	published(world, &world->alice, "/users/alice/c");
+	assert_ok(loam_meta_setxattr(world->tree->volume.meta, &loam_who_root, ino,
+				     LOAM_XATTR_COMMIT, base.data, base.bytes, 0, &err));
+	assert_false(published(world, &world->alice, "/users/alice/c").changed);
+	put(world, "/users/alice/c/a", "a3");
+	assert_false(published(world, &world->alice, "/users/alice/c").merged);
+	expect(world, "a", "100644 a3");
 }
 
 static void two_changes_of_one_file_lose_nothing_and_say_so(void **state)
@@ -601,6 +623,7 @@ int main(void)
 		TEST(a_rule_of_gitattributes_gives_small_files_to_lfs),
 		TEST(a_clone_is_known_by_its_slices),
 		TEST(what_the_branch_did_meanwhile_is_kept),
+		TEST(a_copy_that_is_the_branch_knows_it_again),
 		TEST(two_changes_of_one_file_lose_nothing_and_say_so),
 		TEST(a_rewritten_branch_is_not_merged),
 		TEST(two_at_once_both_stand),
