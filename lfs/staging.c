@@ -13,6 +13,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "core/hash.h"
 #include "core/log.h"
 #include "fs/files.h"
@@ -294,6 +295,40 @@ void loam_job_taken(struct loam_job *job)
 {
 	loam_assert(!job->prev);
 	free(job);
+}
+
+/* ---- discarding ------------------------------------------------------------------------------ */
+
+int loam_staging_discard(const struct loam_tree *tree, const char *path, struct loam_err *err)
+{
+	struct loam_meta *meta = tree->volume->meta;
+	struct loam_engine *engine = loam_meta_engine(meta);
+	char staging[LOAM_PATH_BYTES_MAX], random[RANDOM_BYTES + 1], job[JOB_NAME_BYTES];
+	uint64_t parent, dir;
+	struct loam_name name;
+	struct loam_attr attr;
+	int64_t seconds;
+	loam_tree_state_path(tree, "staging", staging);
+	int rc = loam_files_parent(tree->volume, path, &parent, &name, err);
+	if (rc == 0)
+		rc = loam_files_lookup(tree->volume, staging, &dir, &attr, err);
+	if (rc == 0)
+		rc = engine->ops->now(engine, &seconds, err);
+	if (rc < 0)
+		return rc;
+	loam_random_base62(random, RANDOM_BYTES);
+	snprintf(job, sizeof(job), "%" PRId64 "-%s", seconds, random);
+	rc = loam_meta_rename(meta, &loam_who_root, parent, name, dir, loam_name_of(job),
+			      LOAM_RENAME_NOREPLACE, err);
+	if (rc == -LOAM_E_NOT_FOUND) {
+		loam_err_clear(err);
+		return 0;
+	}
+	if (rc == 0)
+		rc = loam_failpoint("staging.discarded", err);
+	if (rc == 0)
+		rc = loam_meta_remove_tree(meta, &loam_who_root, dir, loam_name_of(job), err);
+	return rc < 0 ? loam_context(err, "remove %s", path) : 0;
 }
 
 /* ---- sweeping -------------------------------------------------------------------------------- */

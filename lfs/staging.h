@@ -46,6 +46,9 @@ void loam_job_taken(struct loam_job *job);
 /* false: a sweep has given the job up and takes its entries away. A commit that moves entries of a
  * directory job asks this of the attr it relies on; the sweep changes that first. */
 bool loam_job_is_alive(const struct loam_attr *job);
+/* Removes what stands at path, for everybody at one instant: it becomes a job, and that is removed
+ * here or, if this process dies, swept. Missing is success. */
+int loam_staging_discard(const struct loam_tree *tree, const char *path, struct loam_err *err);
 /* Removes jobs without a sign of life, of any process. */
 int loam_staging_sweep(struct loam_staging *staging, uint64_t *out_removed, struct loam_err *err);
 /* The store's clock in seconds, as it stood when it was last asked for, plus the time since. */

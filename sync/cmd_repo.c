@@ -8,6 +8,7 @@
 #include "core/privileges.h"
 #include "fs/files.h"
 #include "lfs/lfs.h"
+#include "lfs/staging.h"
 #include "sync/commands.h"
 #include "sync/git_dir.h"
 #include "sync/publish.h"
@@ -304,8 +305,9 @@ const struct loam_cmd loam_cmd_repo_visibility = {
 	.run = run_visibility,
 };
 
-/* Deploy keys, which a later repository of this name must not have; then the gate: from then on
- * nobody finds it. The commits are set aside, not lost. */
+/* Deploy keys, which a later repository of this name must not have; then the gate, with all below
+ * it at one instant: from then on nobody finds it, and no half of a tree is ever seen. The commits
+ * are set aside, not lost. */
 static int delete_repo(struct loam_instance *instance, const struct loam_repo *repo,
 		       struct loam_err *err)
 {
@@ -320,7 +322,7 @@ static int delete_repo(struct loam_instance *instance, const struct loam_repo *r
 	loam_tree_links_path(&instance->tree, repo, links);
 	if ((rc = loam_account_store_drop_keys(loam_auth_accounts(instance->auth), text, err)) <
 		    0 ||
-	    (rc = loam_files_remove(instance->volume, gate, err)) < 0 ||
+	    (rc = loam_staging_discard(&instance->tree, gate, err)) < 0 ||
 	    (rc = loam_lfs_drop_repo(&instance->tree, repo, err)) < 0 ||
 	    (rc = loam_files_remove(instance->volume, links, err)) < 0 ||
 	    (rc = loam_git_dir_set_aside(instance->config->server_repos, repo, err)) < 0)

@@ -4,7 +4,9 @@
  */
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "fs/files.h"
+#include "lfs/staging.h"
 #include "tests/support/lfs_world.h"
 
 #include <setjmp.h>
@@ -12,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -145,6 +148,37 @@ static void dead_jobs_are_swept_and_living_ones_are_not(void **state)
 	loam_staging_close(dead);
 }
 
+/* A process that dies while it removes a repository leaves no half of a tree. */
+static void a_tree_is_discarded_at_one_instant(void **state)
+{
+	struct loam_lfs_world *world = *state;
+	struct loam_err err = { 0 };
+	struct loam_staging *other = NULL;
+	struct loam_attr attr;
+	uint64_t ino, removed = 0;
+	assert_int_equal(loam_files_mkdirs(&world->volume, "/models/x/y/z", 0, 0, 0755, 0, &ino,
+					   &err),
+			 0);
+	setenv("LOAM_FAILPOINT", "staging.discarded:error:EIO", 1);
+	loam_failpoint_reset();
+	assert_int_equal(loam_staging_discard(&world->tree, "/models/x", &err), -LOAM_E_IO);
+	unsetenv("LOAM_FAILPOINT");
+	loam_failpoint_reset();
+	loam_err_clear(&err);
+	assert_int_equal(loam_files_lookup(&world->volume, "/models/x", &ino, &attr, &err),
+			 -LOAM_E_NOT_FOUND);
+	loam_err_clear(&err);
+	assert_int_equal(loam_lfs_world_entries(world, "staging"), 1);
+	assert_int_equal(loam_staging_open(&world->tree, 1, &other, &err), 0);
+	for (int i = 0; i < 200 && removed == 0; i++) {
+		assert_int_equal(loam_staging_sweep(other, &removed, &err), 0);
+		loam_clock_sleep_ms(100);
+	}
+	assert_int_equal(removed, 1);
+	loam_staging_close(other);
+	assert_int_equal(loam_staging_discard(&world->tree, "/models/x", &err), 0);
+}
+
 /* Another server with a short life takes the upload for dead. */
 static void sweep_under_it(void *arg)
 {
@@ -229,6 +263,7 @@ int main(void)
 		IN_WORLD(only_the_name_of_an_object_is_looked_up),
 		IN_WORLD(a_pool_file_without_holder_is_swept_when_it_is_old),
 		IN_WORLD(dead_jobs_are_swept_and_living_ones_are_not),
+		IN_WORLD(a_tree_is_discarded_at_one_instant),
 		IN_WORLD(an_upload_swept_under_way_is_refused_whole),
 		IN_WORLD(a_pool_file_carries_no_sign_of_life),
 	};
