@@ -74,10 +74,11 @@ static _Noreturn void end_unfinished(void)
 
 static void release_serving(struct serving *serving)
 {
-	if (serving->reconciling)
-		loam_reconciler_stop(serving->publisher);
+	/* Hooks first: the reconciler would wait for what one of them publishes, however long. */
 	if (!loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS))
 		end_unfinished();
+	if (serving->reconciling)
+		loam_reconciler_stop(serving->publisher);
 	loam_git_slots_free(serving->server.git_slots);
 	free(serving->hooks_dir);
 	if (serving->publisher)
