@@ -27,12 +27,20 @@ struct asked {
 	size_t missing;
 };
 
+/* `git push origin HEAD:HEAD` makes a branch of that name: from then on every clone finds "HEAD"
+ * ambiguous. One that is there already may be deleted. */
+static bool is_named_head(const struct loam_update *update)
+{
+	return !git_oid_is_zero(&update->new_oid) && (strcmp(update->ref, "refs/heads/HEAD") == 0 ||
+						      strcmp(update->ref, "refs/tags/HEAD") == 0);
+}
+
 static int check_refs(const struct loam_updates *updates, struct loam_err *err)
 {
 	static const char *const refused[] = { "refs/loam/", "refs/replace/" };
 	for (size_t i = 0; i < updates->count; i++) {
 		const char *ref = updates->updates[i].ref;
-		if (strncmp(ref, "refs/", 5) != 0)
+		if (strncmp(ref, "refs/", 5) != 0 || is_named_head(&updates->updates[i]))
 			return loam_fail(err, LOAM_E_DENIED, "%s cannot be pushed", ref);
 		for (size_t r = 0; r < LOAM_ARRAY_COUNT(refused); r++)
 			if (strncmp(ref, refused[r], strlen(refused[r])) == 0)

@@ -228,6 +228,7 @@ step "refs that are not for pushing, with the real client"
 for ref in refs/loam/x "refs/replace/$(git rev-parse HEAD)"; do
 	declined "a push to $ref" 'remote rejected|cannot be pushed|deny|invalid' "HEAD~0:$ref"
 done
+declined "a branch named HEAD" 'refs/heads/HEAD cannot be pushed' HEAD:HEAD
 
 step "who may not push reads why"
 command git clone -q "http://bob:$TOKEN_bob@127.0.0.1:$PORT/team/model.git" "$DIR/bobs" 2>>"$DIR/commands.out"
