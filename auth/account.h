@@ -64,6 +64,8 @@ struct loam_grantee {
 	bool is_group;
 	uint32_t id; /* uid or gid */
 };
+#define LOAM_THE_USER(uid_)  (&(struct loam_grantee){ .is_group = false, .id = (uid_) })
+#define LOAM_THE_GROUP(gid_) (&(struct loam_grantee){ .is_group = true, .id = (gid_) })
 
 struct loam_token_row {
 	struct loam_token token;

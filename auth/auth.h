@@ -9,6 +9,7 @@
 #ifndef LOAM_AUTH_AUTH_H
 #define LOAM_AUTH_AUTH_H
 
+#include "auth/account.h"
 #include "auth/tree.h"
 
 #define LOAM_PRINCIPAL_GROUPS_MAX LOAM_USER_GROUPS_MAX
@@ -43,13 +44,20 @@ struct loam_gate {
 	struct loam_acl acl;	       /* empty when the gate has none */
 	bool anonymous_read;	       /* trusted.loam.anonymous = read */
 	uint32_t owner_uid, owner_gid; /* of the namespace; one of them, the other UINT32_MAX */
-	uint32_t *admins;	       /* trusted.loam.admins: uids */
+	struct loam_grantee *admins;   /* trusted.loam.admins */
 	size_t admin_count;
 };
 void loam_gate_release(struct loam_gate *gate);
 /* 1 found, 0 no such repository. */
 int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 		   struct loam_gate *out_gate, struct loam_err *err);
+/*
+ * Pure. In this order: an administrator may everything; who has no account may read what is
+ * public; a token's scope and repository must allow it; an entry of the gate's ACL for this very
+ * user that lacks r-x shuts him out; the ACL in the kernel's order without its mask (his own entry,
+ * else any of his groups', else the others'); the namespace's owner and the gate's admins, as users
+ * or through a group.
+ */
 bool loam_auth_decide(const struct loam_principal *who, const struct loam_gate *gate,
 		      const char *repo_text, enum loam_want want);
 

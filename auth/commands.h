@@ -11,7 +11,8 @@ extern const struct loam_cmd loam_cmd_user_key_add, loam_cmd_user_key_list, loam
 extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_user_list,
 	loam_cmd_user_disable, loam_cmd_user_enable, loam_cmd_user_del, loam_cmd_user_password,
 	loam_cmd_user_token, loam_cmd_group_add, loam_cmd_group_del, loam_cmd_group_show,
-	loam_cmd_group_list, loam_cmd_group_member_add, loam_cmd_group_member_del, loam_cmd_grant,
-	loam_cmd_revoke;
+	loam_cmd_group_list, loam_cmd_group_member_add, loam_cmd_group_member_del,
+	loam_cmd_namespace_create, loam_cmd_namespace_list, loam_cmd_namespace_owner,
+	loam_cmd_namespace_show, loam_cmd_grant, loam_cmd_revoke;
 
 #endif

@@ -5,9 +5,11 @@
  * push
  *
  * The mask takes `w` away on the mount only; loam_auth_decide does not look at it. xattrs:
- *   gate       trusted.loam.admins     uids joined by blanks
+ *   gate       trusted.loam.admins     "UID g:GID": may everything but are not the owner
  *              trusted.loam.anonymous  "read"
+ *              trusted.loam.inherited  what of the entries came from the namespace (auth/rights.h)
  *   namespace  trusted.loam.owner      "u:UID" or "g:GID"
+ *              trusted.loam.grants     what every gate in it inherits (auth/rights.h)
  */
 #include "auth/auth.h"
 
@@ -19,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define XATTR_BYTES_MAX 8192
+#define XATTR_BYTES_MAX 32768
 
 void loam_gate_release(struct loam_gate *gate)
 {
@@ -66,26 +68,47 @@ static int read_owner(const struct loam_tree *tree, uint64_t ns_ino, struct loam
 	return loam_gate_owner_parse(loam_buf_text(&text), &gate->owner_uid, &gate->owner_gid, err);
 }
 
+static int parse_admin(const char *word, struct loam_grantee *out, struct loam_err *err)
+{
+	uint64_t id;
+	out->is_group = strncmp(word, "g:", 2) == 0;
+	int rc = loam_parse_u64(out->is_group ? word + 2 : word, 1, UINT32_MAX - 1, &id, err);
+	if (rc < 0) {
+		loam_err_clear(err);
+		return loam_fail(err, LOAM_E_CORRUPT, "%s: '%.20s' is no uid and no g:GID",
+				 LOAM_XATTR_ADMINS, word);
+	}
+	out->id = (uint32_t)id;
+	return 0;
+}
+
+int loam_gate_admins_parse(const char *text, struct loam_grantee **out_admins, size_t *out_count,
+			   struct loam_err *err)
+{
+	loam_auto_free char *words = loam_xstrdup(text);
+	loam_auto_free struct loam_grantee *admins =
+		loam_xcalloc(strlen(text) + 1, sizeof(*admins));
+	char *save = NULL;
+	size_t count = 0;
+	for (char *word = strtok_r(words, " \n", &save); word;
+	     word = strtok_r(NULL, " \n", &save)) {
+		int rc = parse_admin(word, &admins[count], err);
+		if (rc < 0)
+			return rc;
+		count++;
+	}
+	*out_admins = loam_steal(&admins);
+	*out_count = count;
+	return 0;
+}
+
 static int read_admins(const struct loam_tree *tree, struct loam_gate *gate, struct loam_err *err)
 {
 	loam_auto_buf struct loam_buf text = LOAM_BUF(XATTR_BYTES_MAX);
 	int rc = read_xattr(tree, gate->ino, LOAM_XATTR_ADMINS, &text, err);
 	if (rc <= 0)
 		return rc;
-	char *save = NULL;
-	loam_auto_free char *words = loam_xstrdup(loam_buf_text(&text));
-	for (char *word = strtok_r(words, " \n", &save); word;
-	     word = strtok_r(NULL, " \n", &save)) {
-		uint64_t uid;
-		rc = loam_parse_u64(word, 1, UINT32_MAX - 1, &uid, err);
-		if (rc < 0)
-			return loam_context(err, LOAM_XATTR_ADMINS);
-		uint32_t *grown = reallocarray(gate->admins, gate->admin_count + 1, sizeof(*grown));
-		loam_assert(grown != NULL);
-		gate->admins = grown;
-		grown[gate->admin_count++] = (uint32_t)uid;
-	}
-	return 0;
+	return loam_gate_admins_parse(loam_buf_text(&text), &gate->admins, &gate->admin_count, err);
 }
 
 static int read_gate(const struct loam_tree *tree, uint64_t ns_ino, struct loam_gate *gate,
@@ -179,21 +202,44 @@ static bool has_scope(const struct loam_principal *who, const char *repo_text, e
 	return false;
 }
 
+static bool is_in_group(const struct loam_principal *who, uint32_t gid)
+{
+	if (who->gid == gid)
+		return true;
+	for (size_t i = 0; i < who->group_count; i++)
+		if (who->groups[i] == gid)
+			return true;
+	return false;
+}
+
 static bool is_admin(const struct loam_principal *who, const struct loam_gate *gate)
 {
 	if (gate->owner_uid != UINT32_MAX && who->uid == gate->owner_uid)
 		return true;
-	if (gate->owner_gid != UINT32_MAX) {
-		if (who->gid == gate->owner_gid)
+	if (gate->owner_gid != UINT32_MAX && is_in_group(who, gate->owner_gid))
+		return true;
+	for (size_t i = 0; i < gate->admin_count; i++) {
+		const struct loam_grantee *admin = &gate->admins[i];
+		if (admin->is_group ? is_in_group(who, admin->id) : who->uid == admin->id)
 			return true;
-		for (size_t i = 0; i < who->group_count; i++)
-			if (who->groups[i] == gate->owner_gid)
-				return true;
 	}
-	for (size_t i = 0; i < gate->admin_count; i++)
-		if (gate->admins[i] == who->uid)
-			return true;
 	return false;
+}
+
+/* The kernel takes a user's own entry and looks no further: what it does not grant is denied, on
+ * the mount and so at every door. */
+static bool is_denied(const struct loam_principal *who, const struct loam_gate *gate)
+{
+	for (uint32_t i = 0; i < gate->acl.user_count; i++)
+		if (gate->acl.users[i].id == who->uid)
+			return (gate->acl.users[i].perm & 05) != 05;
+	return false;
+}
+
+static bool others_may_read(const struct loam_gate *gate)
+{
+	unsigned other = loam_acl_is_empty(&gate->acl) ? gate->attr.mode & 07u : gate->acl.other;
+	return other != LOAM_ACL_ABSENT && (other & 05) == 05;
 }
 
 /* The grant that the ACL holds for who, in the kernel's order, without its mask. Only named entries
@@ -224,12 +270,12 @@ bool loam_auth_decide(const struct loam_principal *who, const struct loam_gate *
 	if (who->kind == LOAM_ADMIN)
 		return true;
 	if (who->kind == LOAM_ANONYMOUS)
-		return want == LOAM_WANT_READ && gate->anonymous_read;
+		return want == LOAM_WANT_READ && gate->anonymous_read && others_may_read(gate);
 	if (!has_scope(who, repo_text, want))
 		return false;
 	if (who->kind == LOAM_DEPLOY) /* its scope is all it has, and never that of an admin */
 		return want != LOAM_WANT_ADMIN && who->only_repo[0] != '\0';
-	if (want == LOAM_WANT_READ && gate->anonymous_read)
-		return true;
-	return is_admin(who, gate) || acl_grants(who, gate, want);
+	if (is_denied(who, gate))
+		return false;
+	return acl_grants(who, gate, want) || is_admin(who, gate);
 }

@@ -4,6 +4,7 @@
 #ifndef LOAM_AUTH_GATE_H
 #define LOAM_AUTH_GATE_H
 
+#include "auth/account.h"
 #include "auth/tree.h"
 #include "core/err.h"
 
@@ -12,6 +13,8 @@
 #define LOAM_XATTR_OWNER     "trusted.loam.owner"
 #define LOAM_XATTR_ADMINS    "trusted.loam.admins"
 #define LOAM_XATTR_ANONYMOUS "trusted.loam.anonymous"
+#define LOAM_XATTR_INHERITED "trusted.loam.inherited" /* on a gate: auth/rights.h */
+#define LOAM_XATTR_GRANTS    "trusted.loam.grants"    /* on a namespace: auth/rights.h */
 #define LOAM_XATTR_GIT	     "trusted.loam.git"	   /* path of a bare repository served by others */
 #define LOAM_XATTR_COMMIT    "user.loam.commit"	   /* what the tree shows: 40 or 64 hex digits */
 #define LOAM_XATTR_BRANCH    "trusted.loam.branch" /* HEAD's branch as last published */
@@ -26,5 +29,9 @@ int loam_gate_is(const struct loam_tree *tree, uint64_t ino, const struct loam_a
 /* "u:UID" or "g:GID"; the other number becomes UINT32_MAX. CORRUPT for anything else. */
 int loam_gate_owner_parse(const char *text, uint32_t *out_uid, uint32_t *out_gid,
 			  struct loam_err *err);
+
+/* "UID g:GID …", as trusted.loam.admins has it; *out_admins is to be freed. CORRUPT. */
+int loam_gate_admins_parse(const char *text, struct loam_grantee **out_admins, size_t *out_count,
+			   struct loam_err *err);
 
 #endif

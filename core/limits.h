@@ -45,6 +45,7 @@
 #define LOAM_BLOCK_DEADLINE_MS	   60000
 #define LOAM_TXN_ATTEMPTS_MAX	   50
 #define LOAM_ACL_ENTRIES_MAX	   500 /* named entries of a gate */
+#define LOAM_NS_GRANTS_MAX	   200 /* of a namespace; each of its gates carries them */
 
 /* Accounts */
 #define LOAM_PASSWORD_BYTES_MIN	    12

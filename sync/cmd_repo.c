@@ -1,9 +1,8 @@
 /*
  * loam repo …: repositories from the command line. Whoever holds META is the administrator.
  */
-#include "auth/gate.h"
+#include "auth/explain.h"
 #include "auth/instance.h"
-#include "auth/repos.h"
 #include "core/json.h"
 #include "core/privileges.h"
 #include "fs/files.h"
@@ -60,34 +59,15 @@ static int chosen_visibility(const struct repo_opts *opts, enum loam_visibility 
 	return 0;
 }
 
-/* --owner, else who owns the namespace already, else the user of its name. */
+/* --owner, else who owns the namespace already, else the user or group of its name. */
 static int find_owner(struct loam_instance *instance, const struct repo_opts *opts,
-		      const struct loam_repo *repo, uint32_t *out_uid, struct loam_err *err)
+		      const struct loam_repo *repo, struct loam_grantee *out, struct loam_err *err)
 {
+	static const struct loam_principal administrator = { .kind = LOAM_ADMIN };
 	if (opts->owner)
-		return loam_instance_uid(instance, opts->owner, out_uid, err);
-	char path[LOAM_PATH_BYTES_MAX];
-	snprintf(path, sizeof(path), "%s/%s/%s", instance->tree.root, loam_kind_name(repo->kind),
-		 repo->ns);
-	uint64_t ino;
-	struct loam_attr attr;
-	loam_auto_buf struct loam_buf text = LOAM_BUF(64);
-	int rc = loam_files_lookup(instance->volume, path, &ino, &attr, err);
-	if (rc == 0)
-		rc = loam_meta_getxattr(instance->volume->meta, ino, LOAM_XATTR_OWNER, &text, err);
-	if (rc == 0) {
-		uint32_t gid;
-		return loam_gate_owner_parse(loam_buf_text(&text), out_uid, &gid, err);
-	}
-	loam_err_clear(err);
-	rc = loam_instance_uid(instance, repo->ns, out_uid, err);
-	if (rc == -LOAM_E_NOT_FOUND) {
-		loam_err_clear(err);
-		return loam_fail(err, LOAM_E_INVALID,
-				 "the namespace '%s' is new and no user's name: say --owner USER",
-				 repo->ns);
-	}
-	return rc;
+		return loam_account_store_who(loam_auth_accounts(instance->auth), opts->owner, out,
+					      err);
+	return loam_auth_check_create(instance->auth, &administrator, repo, out, err);
 }
 
 static int run_create(const void *options, int argc, char **argv)
@@ -99,11 +79,11 @@ static int run_create(const void *options, int argc, char **argv)
 	struct loam_err err = { 0 };
 	struct loam_repo repo;
 	loam_auto_instance struct loam_instance *instance = NULL;
-	uint32_t owner;
+	struct loam_grantee owner;
 	uint64_t ino;
 	if (loam_repo_parse(argv[0], &repo, &err) < 0 || open_instance(opts, &instance, &err) < 0 ||
 	    find_owner(instance, opts, &repo, &owner, &err) < 0 ||
-	    loam_repos_create(&instance->tree, &repo, owner, visibility, &ino, &err) < 0)
+	    loam_repos_create(&instance->tree, &repo, &owner, visibility, &ino, &err) < 0)
 		return loam_cmd_failed(&err);
 	fprintf(stderr, "loam: %s repository %s/%s/%s made\n", loam_visibility_name(visibility),
 		loam_kind_name(repo.kind), repo.ns, repo.name);
@@ -118,8 +98,8 @@ const struct loam_cmd loam_cmd_repo_create = {
 	.options =
 		(const struct loam_opt[]){
 			META_OPT,
-			LOAM_OPT(struct repo_opts, owner, "owner", 0, LOAM_OPT_TEXT, "USER",
-				 "who owns the namespace, if it is new"),
+			LOAM_OPT(struct repo_opts, owner, "owner", 0, LOAM_OPT_TEXT, "WHO",
+				 "the user or group that owns the namespace, if it is new"),
 			LOAM_OPT(struct repo_opts, make_private, "private", 0, LOAM_OPT_FLAG, NULL,
 				 "for those with a grant (default)"),
 			LOAM_OPT(struct repo_opts, make_internal, "internal", 0, LOAM_OPT_FLAG,
@@ -142,59 +122,62 @@ struct printer {
 	json_t *array; /* NULL: text */
 };
 
-static const char *user_name(const struct printer *printer, uint32_t uid, char number[16])
+/* "" without an owner */
+static void owner_text(const struct printer *printer, const struct loam_gate *gate,
+		       char out[LOAM_GRANTEE_TEXT_BYTES])
 {
-	const struct loam_account *account = loam_accounts_by_uid(printer->accounts, uid);
-	snprintf(number, 16, "%u", uid);
-	return account ? account->name : number;
-}
-
-static bool is_gate_admin(const struct loam_gate *gate, uint32_t uid)
-{
-	for (size_t i = 0; i < gate->admin_count; i++)
-		if (gate->admins[i] == uid)
-			return true;
-	return false;
-}
-
-static const char *grant_name(const struct loam_gate *gate, const struct loam_acl_entry *entry)
-{
-	if (is_gate_admin(gate, entry->id))
-		return "admin";
-	return (entry->perm & 07) == 07 ? "write" : "read";
+	struct loam_grantee owner = { .is_group = gate->owner_gid != UINT32_MAX,
+				      .id = gate->owner_gid != UINT32_MAX ? gate->owner_gid
+									  : gate->owner_uid };
+	out[0] = '\0';
+	if (owner.id != UINT32_MAX)
+		loam_accounts_who_text(printer->accounts, &owner, out);
 }
 
 static json_t *gate_json(const struct printer *printer, const char *text,
 			 const struct loam_gate *gate, const struct loam_gate_state *state)
 {
-	char number[16];
-	json_t *grants = json_array();
-	for (uint32_t i = 0; i < gate->acl.user_count; i++)
-		json_array_append_new(grants,
-				      json_pack("{s:s, s:s}", "user",
-						user_name(printer, gate->acl.users[i].id, number),
-						"right", grant_name(gate, &gate->acl.users[i])));
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "repo", text, "visibility",
-			 loam_visibility_name(loam_gate_visibility(gate)), "owner",
-			 gate->owner_uid == UINT32_MAX
-				 ? ""
-				 : user_name(printer, gate->owner_uid, number),
-			 "commit", state->commit, "files", (json_int_t)state->files, "bytes",
-			 (json_int_t)state->bytes, "grants", grants);
+	char owner[LOAM_GRANTEE_TEXT_BYTES];
+	owner_text(printer, gate, owner);
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "repo", text, "visibility",
+			 loam_visibility_name(loam_gate_visibility(gate)), "owner", owner, "commit",
+			 state->commit, "files", (json_int_t)state->files, "bytes",
+			 (json_int_t)state->bytes);
 }
 
 static void print_gate(const struct printer *printer, const char *text,
 		       const struct loam_gate *gate, const struct loam_gate_state *state)
 {
-	char number[16];
+	char owner[LOAM_GRANTEE_TEXT_BYTES];
+	owner_text(printer, gate, owner);
 	printf("%-40s %-8s owner %-12s %.12s%s%llu files, %llu bytes\n", text,
-	       loam_visibility_name(loam_gate_visibility(gate)),
-	       gate->owner_uid == UINT32_MAX ? "-" : user_name(printer, gate->owner_uid, number),
+	       loam_visibility_name(loam_gate_visibility(gate)), owner[0] ? owner : "-",
 	       state->commit[0] ? state->commit : "empty", state->commit[0] ? "  " : "         ",
 	       (unsigned long long)state->files, (unsigned long long)state->bytes);
-	for (uint32_t i = 0; printer->grants && i < gate->acl.user_count; i++)
-		printf("    %-12s %s\n", user_name(printer, gate->acl.users[i].id, number),
-		       grant_name(gate, &gate->acl.users[i]));
+}
+
+/* "alice  write  granted here (write); member of team" */
+static void print_explanation(const struct loam_explanation *explanation)
+{
+	for (size_t i = 0; i < explanation->count; i++) {
+		const struct loam_explained *row = &explanation->rows[i];
+		printf("    %-16s %-9s %-7s %s%s\n", row->who, loam_explained_kind(row),
+		       loam_right_name(row->right), row->why, row->disabled ? "; disabled" : "");
+	}
+}
+
+/* Who may do what, and why. */
+static int explain(const struct printer *printer, const struct loam_repo *repo, json_t *object,
+		   struct loam_err *err)
+{
+	struct loam_explanation explanation = { 0 };
+	int rc = loam_explain(&printer->instance->tree, printer->accounts, repo, &explanation, err);
+	if (rc == 0 && object)
+		json_object_set_new(object, "grants", loam_explanation_json(&explanation));
+	else if (rc == 0)
+		print_explanation(&explanation);
+	loam_explanation_release(&explanation);
+	return rc;
 }
 
 static int print_repo(void *arg, const struct loam_repo *repo, uint64_t gate_ino,
@@ -209,12 +192,15 @@ static int print_repo(void *arg, const struct loam_repo *repo, uint64_t gate_ino
 	if (rc <= 0)
 		return rc < 0 ? rc : loam_fail(err, LOAM_E_NOT_FOUND, "no repository '%s'", text);
 	rc = loam_gate_state_read(&printer->instance->tree, repo, &state, err);
-	if (rc == 0 && printer->array)
-		json_array_append_new(printer->array, gate_json(printer, text, &gate, &state));
-	else if (rc == 0)
+	json_t *object = NULL;
+	if (rc == 0 && printer->array) {
+		object = gate_json(printer, text, &gate, &state);
+		json_array_append_new(printer->array, object);
+	} else if (rc == 0) {
 		print_gate(printer, text, &gate, &state);
+	}
 	loam_gate_release(&gate);
-	return rc;
+	return rc < 0 || !printer->grants ? rc : explain(printer, repo, object, err);
 }
 
 static int print_all(struct printer *printer, const char *one, bool json, struct loam_err *err)

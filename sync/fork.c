@@ -278,7 +278,7 @@ int loam_repo_fork(struct loam_publisher *publisher, const struct loam_fork *for
 {
 	struct fork_work work = { .publisher = publisher, .fork = fork, .out = out };
 	*out = (struct loam_forked){ 0 };
-	int rc = loam_repos_create(publisher->tree, fork->to, fork->owner_uid, fork->visibility,
+	int rc = loam_repos_create(publisher->tree, fork->to, &fork->owner, fork->visibility,
 				   &work.gate_ino, err);
 	if (rc < 0)
 		return rc;

@@ -15,7 +15,7 @@
 
 struct loam_fork {
 	const struct loam_repo *from, *to;
-	uint32_t owner_uid; /* of the namespace of `to`, if it is new */
+	struct loam_grantee owner; /* of the namespace of `to` */
 	enum loam_visibility visibility;
 };
 struct loam_forked {

@@ -123,7 +123,7 @@ static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_
 	int rc = loam_repos_mend_gate(round->publisher->tree, repo, &own);
 	if (rc == 1)
 		loam_warn("reconcile.mended", "repo=%s what=%s", text,
-			  "owner or mask of its gate, changed by another client");
+			  "the rights on its gate, changed by another client or half changed");
 	if (rc >= 0)
 		rc = loam_publish(round->publisher, repo, &published, &own);
 	if (rc == 0) {

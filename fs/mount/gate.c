@@ -16,7 +16,7 @@
 
 #define DEPTH_MAX	 1024
 #define RESOLVE_AGAIN_NS 1000000000ull
-#define WANT_SEARCH	 1u
+#define WANT_ENTER	 5u /* r-x or nothing, as at every other door */
 
 static const char *const kind_names[] = { "models", "datasets", "code" };
 
@@ -227,14 +227,14 @@ static int ask(struct loam_gates *gates, uint64_t gate, struct loam_caller *call
 		return rc;
 
 	enum loam_gate_answer answer =
-		loam_gate_decide(acl, info.uid, info.gid, caller->uid, caller->gid, WANT_SEARCH);
+		loam_gate_decide(acl, info.uid, info.gid, caller->uid, caller->gid, WANT_ENTER);
 	if (answer == LOAM_GATE_ASK_GROUPS) {
 		struct loam_who who;
 		rc = loam_caller_who_with_groups(caller, &who, err);
 		if (rc)
 			return rc;
 		bool allowed = loam_acl_allows(acl, info.uid, info.gid, who.uid, who.groups,
-					       who.group_count, WANT_SEARCH, true);
+					       who.group_count, WANT_ENTER, true);
 		answer = allowed ? LOAM_GATE_ALLOW : LOAM_GATE_DENY;
 	}
 	if (answer == LOAM_GATE_ALLOW)

@@ -86,8 +86,8 @@ static void add_repo(struct loam_lfs_world *world, const char *text,
 	struct loam_err err = { 0 };
 	uint64_t gate;
 	CHECK(loam_repo_parse(text, out, &err));
-	CHECK(loam_repos_create(&world->tree, out, LOAM_FIRST_UID + ALICE, visibility, &gate,
-				&err));
+	CHECK(loam_repos_create(&world->tree, out, LOAM_THE_USER(LOAM_FIRST_UID + ALICE),
+				visibility, &gate, &err));
 }
 
 int loam_lfs_world_setup(void **state)
@@ -103,10 +103,10 @@ int loam_lfs_world_setup(void **state)
 	add_repo(world, "qwen/tiny", LOAM_PRIVATE, &world->tiny);
 	add_repo(world, "qwen/other", LOAM_PRIVATE, &world->other);
 	add_repo(world, "pub/open", LOAM_PUBLIC, &world->open);
-	CHECK(loam_repos_grant(&world->tree, &world->tiny, LOAM_FIRST_UID + BOB, LOAM_WANT_READ,
-			       &err));
-	CHECK(loam_repos_grant(&world->tree, &world->tiny, LOAM_FIRST_UID + DAVE, LOAM_WANT_WRITE,
-			       &err));
+	CHECK(loam_repos_grant(&world->tree, &world->tiny, LOAM_THE_USER(LOAM_FIRST_UID + BOB),
+			       LOAM_WANT_READ, &err));
+	CHECK(loam_repos_grant(&world->tree, &world->tiny, LOAM_THE_USER(LOAM_FIRST_UID + DAVE),
+			       LOAM_WANT_WRITE, &err));
 	CHECK(loam_lfs_open(world->auth, world->config, &world->lfs, &err));
 	world->context = (struct loam_lfs_context){ .lfs = world->lfs,
 						    .auth = world->auth,

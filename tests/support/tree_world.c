@@ -109,10 +109,11 @@ struct loam_repo loam_tree_world_repo(struct loam_tree_world *world, const char 
 				      uint32_t owner_uid, enum loam_visibility visibility)
 {
 	struct loam_err err = { 0 };
+	struct loam_grantee owner = { .id = owner_uid };
 	struct loam_repo repo;
 	uint64_t gate;
 	CHECK(loam_repo_parse(text, &repo, &err));
-	CHECK(loam_repos_create(&world->tree, &repo, owner_uid, visibility, &gate, &err));
+	CHECK(loam_repos_create(&world->tree, &repo, &owner, visibility, &gate, &err));
 	return repo;
 }
 

@@ -83,7 +83,8 @@ static int create(struct loam_tree_world *world, const char *text, uint32_t owne
 	struct loam_err err = { 0 };
 	uint64_t gate;
 	assert_int_equal(loam_repo_parse(text, &repo, &err), 0);
-	return -loam_repos_create(&world->tree, &repo, owner, LOAM_PRIVATE, &gate, &err);
+	return -loam_repos_create(&world->tree, &repo, LOAM_THE_USER(owner), LOAM_PRIVATE, &gate,
+				  &err);
 }
 
 static void names_are_unique_whatever_their_case(void **state)
@@ -118,8 +119,8 @@ static void *create_one(void *arg)
 	struct loam_err err = { 0 };
 	uint64_t gate;
 	loam_assert(loam_repo_parse(creator->text, &repo, &err) == 0);
-	creator->code =
-		-loam_repos_create(&creator->world->tree, &repo, ALICE, LOAM_PRIVATE, &gate, &err);
+	creator->code = -loam_repos_create(&creator->world->tree, &repo, LOAM_THE_USER(ALICE),
+					   LOAM_PRIVATE, &gate, &err);
 	return NULL;
 }
 
@@ -152,12 +153,12 @@ static void a_grant_says_what_it_grants_and_replaces_an_earlier_one(void **state
 {
 	struct loam_tree_world *world = *state;
 	struct loam_repo repo = loam_tree_world_repo(world, "qwen/tiny", ALICE, LOAM_PRIVATE);
-	assert_ok(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_READ, &err));
+	assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_READ, &err));
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_READ), 0);
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_WRITE), LOAM_E_DENIED);
-	assert_ok(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_ADMIN, &err));
+	assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_ADMIN, &err));
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_ADMIN), 0);
-	assert_ok(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_WRITE, &err));
+	assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_WRITE, &err));
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_WRITE), 0);
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_ADMIN), LOAM_E_DENIED);
 	struct loam_gate gate = gate_of(world, &repo);
@@ -166,13 +167,15 @@ static void a_grant_says_what_it_grants_and_replaces_an_earlier_one(void **state
 	assert_int_equal(gate.acl.mask, 05);
 	assert_int_equal(gate.attr.mode & 0777, 0750);
 	loam_gate_release(&gate);
-	assert_ok(loam_repos_revoke(&world->tree, &repo, BOB, &err));
+	assert_ok(loam_repos_revoke(&world->tree, &repo, LOAM_THE_USER(BOB), &err));
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_READ), LOAM_E_NOT_FOUND);
-	assert_code(loam_repos_revoke(&world->tree, &repo, BOB, &err), LOAM_E_NOT_FOUND);
-	assert_code(loam_repos_revoke(&world->tree, &repo, ALICE, &err), LOAM_E_NOT_PERMITTED);
+	assert_code(loam_repos_revoke(&world->tree, &repo, LOAM_THE_USER(BOB), &err),
+		    LOAM_E_NOT_FOUND);
+	assert_code(loam_repos_revoke(&world->tree, &repo, LOAM_THE_USER(ALICE), &err),
+		    LOAM_E_NOT_PERMITTED);
 	struct loam_repo none = repo;
 	snprintf(none.name, sizeof(none.name), "none");
-	assert_code(loam_repos_grant(&world->tree, &none, BOB, LOAM_WANT_READ, &err),
+	assert_code(loam_repos_grant(&world->tree, &none, LOAM_THE_USER(BOB), LOAM_WANT_READ, &err),
 		    LOAM_E_NOT_FOUND);
 }
 
@@ -180,7 +183,8 @@ static void visibility_opens_and_closes_for_all(void **state)
 {
 	struct loam_tree_world *world = *state;
 	struct loam_repo repo = loam_tree_world_repo(world, "qwen/tiny", ALICE, LOAM_PUBLIC);
-	assert_ok(loam_repos_grant(&world->tree, &repo, CAROL, LOAM_WANT_WRITE, &err));
+	assert_ok(
+		loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(CAROL), LOAM_WANT_WRITE, &err));
 	static const struct {
 		enum loam_visibility visibility;
 		int bob, anonymous;
@@ -210,18 +214,21 @@ static void a_gate_takes_500_entries_and_says_what_to_do_then(void **state)
 	struct loam_tree_world *world = *state;
 	struct loam_repo repo = loam_tree_world_repo(world, "qwen/tiny", ALICE, LOAM_PRIVATE);
 	for (uint32_t i = 1; i < LOAM_ACL_ENTRIES_MAX; i++)
-		assert_ok(loam_repos_grant(&world->tree, &repo, 40000 + i, LOAM_WANT_ADMIN, &err));
+		assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(40000 + i),
+					   LOAM_WANT_ADMIN, &err));
 	struct loam_err full = { 0 };
-	assert_int_equal(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_READ, &full),
+	assert_int_equal(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_READ,
+					  &full),
 			 -LOAM_E_TOO_LARGE);
 	assert_non_null(strstr(full.text, "group"));
-	assert_ok(loam_repos_grant(&world->tree, &repo, 40001, LOAM_WANT_READ, &err));
+	assert_ok(
+		loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(40001), LOAM_WANT_READ, &err));
 	struct loam_gate gate = gate_of(world, &repo);
 	assert_int_equal(gate.acl.user_count, LOAM_ACL_ENTRIES_MAX);
 	assert_int_equal(gate.admin_count, LOAM_ACL_ENTRIES_MAX - 2);
 	loam_gate_release(&gate);
-	assert_ok(loam_repos_revoke(&world->tree, &repo, 40002, &err));
-	assert_ok(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_READ, &err));
+	assert_ok(loam_repos_revoke(&world->tree, &repo, LOAM_THE_USER(40002), &err));
+	assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_READ, &err));
 	assert_int_equal(asked(world, "bob", &repo, LOAM_WANT_READ), 0);
 }
 
@@ -236,7 +243,8 @@ static void *grant_ten(void *arg)
 	struct granter *granter = arg;
 	for (uint32_t i = 0; i < 10; i++) {
 		struct loam_err err = { 0 };
-		int rc = loam_repos_grant(&granter->world->tree, granter->repo, granter->from + i,
+		int rc = loam_repos_grant(&granter->world->tree, granter->repo,
+					  LOAM_THE_USER(granter->from + i),
 					  i % 2 ? LOAM_WANT_ADMIN : LOAM_WANT_READ, &err);
 		if (rc < 0)
 			print_error("%s\n", err.text);
@@ -268,7 +276,7 @@ static void what_a_foreign_client_did_to_a_gate_is_mended(void **state)
 	struct loam_tree_world *world = *state;
 	struct loam_repo repo = loam_tree_world_repo(world, "qwen/tiny", ALICE, LOAM_PRIVATE);
 	struct loam_err none = { 0 };
-	assert_ok(loam_repos_grant(&world->tree, &repo, BOB, LOAM_WANT_WRITE, &err));
+	assert_ok(loam_repos_grant(&world->tree, &repo, LOAM_THE_USER(BOB), LOAM_WANT_WRITE, &err));
 	assert_int_equal(loam_repos_mend_gate(&world->tree, &repo, &none), 0);
 
 	struct loam_gate gate = gate_of(world, &repo);

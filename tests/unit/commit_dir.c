@@ -51,7 +51,8 @@ static int setup(void **state)
 	uint32_t alice = loam_tree_world_user(world->tree, "alice");
 	uint32_t bob = loam_tree_world_user(world->tree, "bob");
 	world->repo = loam_tree_world_repo(world->tree, "qwen/tiny", alice, LOAM_PRIVATE);
-	int rc = loam_repos_grant(&world->tree->tree, &world->repo, bob, LOAM_WANT_WRITE, &err);
+	int rc = loam_repos_grant(&world->tree->tree, &world->repo, LOAM_THE_USER(bob),
+				  LOAM_WANT_WRITE, &err);
 	if (rc == 0)
 		rc = loam_auth_user(world->tree->auth, "alice", "", &world->alice, &err);
 	if (rc == 0)
@@ -552,7 +553,8 @@ static void what_the_account_may_not_read_is_not_published(void **state)
 	refused(world, &token, WORK, LOAM_E_DENIED, "a token for one repository");
 	struct loam_principal admin = { .kind = LOAM_ADMIN };
 	refused(world, &admin, WORK, LOAM_E_DENIED, "log in");
-	assert_ok(loam_repos_revoke(&world->tree->tree, &world->repo, world->bob.uid, &err));
+	assert_ok(loam_repos_revoke(&world->tree->tree, &world->repo, LOAM_THE_USER(world->bob.uid),
+				    &err));
 	refused(world, &world->bob, "/users/bob", LOAM_E_NOT_FOUND, "");
 }
 

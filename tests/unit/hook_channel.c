@@ -43,7 +43,8 @@ static int setup(void **state)
 	uint32_t alice = loam_tree_world_user(world->tree, "alice");
 	uint32_t bob = loam_tree_world_user(world->tree, "bob");
 	world->repo = loam_tree_world_repo(world->tree, "qwen/tiny", alice, LOAM_PRIVATE);
-	int rc = loam_repos_grant(&world->tree->tree, &world->repo, bob, LOAM_WANT_WRITE, &err);
+	int rc = loam_repos_grant(&world->tree->tree, &world->repo, LOAM_THE_USER(bob),
+				  LOAM_WANT_WRITE, &err);
 	if (rc == 0)
 		rc = loam_auth_user(world->tree->auth, "bob", "", &world->bob, &err);
 	if (rc == 0)
@@ -133,10 +134,11 @@ static void the_right_to_push_is_asked_again(void **state)
 	struct world *world = *state;
 	loam_auto_free char *ticket = ticket_of(world);
 	loam_auto_free char *message = holds(ticket);
-	assert_ok(loam_repos_grant(&world->tree->tree, &world->repo, world->bob.uid, LOAM_WANT_READ,
-				   &err));
+	assert_ok(loam_repos_grant(&world->tree->tree, &world->repo, LOAM_THE_USER(world->bob.uid),
+				   LOAM_WANT_READ, &err));
 	expect(world, message, "{\"error\":\"bob may read");
-	assert_ok(loam_repos_revoke(&world->tree->tree, &world->repo, world->bob.uid, &err));
+	assert_ok(loam_repos_revoke(&world->tree->tree, &world->repo, LOAM_THE_USER(world->bob.uid),
+				    &err));
 	expect(world, message, "{\"error\":\"no repository");
 }
 

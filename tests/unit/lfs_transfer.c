@@ -288,7 +288,8 @@ static void revoke_dave(void *arg)
 {
 	struct loam_lfs_world *world = arg;
 	struct loam_err err = { 0 };
-	assert_int_equal(loam_repos_revoke(&world->tree, &world->tiny, LOAM_FIRST_UID + DAVE, &err),
+	assert_int_equal(loam_repos_revoke(&world->tree, &world->tiny,
+					   LOAM_THE_USER(LOAM_FIRST_UID + DAVE), &err),
 			 0);
 }
 

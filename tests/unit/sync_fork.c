@@ -143,7 +143,9 @@ static void a_fork_has_history_tree_and_objects_and_stores_nothing(void **state)
 	char shown[LOAM_SHA256_HEX + 1], old[LOAM_SHA256_HEX + 1], loose[LOAM_SHA256_HEX + 1];
 	struct loam_published published;
 	struct loam_forked forked;
-	struct loam_fork fork = { .from = &world->from, .to = &world->to, .owner_uid = world->bob };
+	struct loam_fork fork = { .from = &world->from,
+				  .to = &world->to,
+				  .owner = { .id = world->bob } };
 	loam_auto_free char *shown_pointer = upload(world, "what is shown", shown);
 	loam_auto_free char *old_pointer = upload(world, "what was shown", old);
 	loam_auto_free char *loose_pointer = upload(world, "what no commit names", loose);
@@ -200,7 +202,7 @@ static void an_empty_repository_can_be_forked(void **state)
 	struct loam_forked forked;
 	struct loam_fork fork = { .from = &world->from,
 				  .to = &world->to,
-				  .owner_uid = world->bob,
+				  .owner = { .id = world->bob },
 				  .visibility = LOAM_PUBLIC };
 	assert_ok(loam_repo_fork(world->publisher, &fork, &forked, &err));
 	assert_int_equal(forked.refs, 0);
@@ -212,7 +214,9 @@ static void a_failed_fork_leaves_nothing(void **state)
 {
 	struct world *world = *state;
 	struct loam_forked forked;
-	struct loam_fork fork = { .from = &world->from, .to = &world->to, .owner_uid = world->bob };
+	struct loam_fork fork = { .from = &world->from,
+				  .to = &world->to,
+				  .owner = { .id = world->bob } };
 	const struct loam_git_file broken[] = {
 		{ "x", GIT_FILEMODE_BLOB,
 		  "version https://git-lfs.github.com/spec/v1\noid sha256:"
@@ -227,7 +231,7 @@ static void a_failed_fork_leaves_nothing(void **state)
 	/* and what is there is not touched */
 	struct loam_fork onto = { .from = &world->from,
 				  .to = &world->from,
-				  .owner_uid = world->alice };
+				  .owner = { .id = world->alice } };
 	assert_code(loam_repo_fork(world->publisher, &onto, &forked, &err), LOAM_E_EXISTS);
 	assert_int_equal(loam_gate_read(&world->tree->tree, &world->from, &gate, &none), 1);
 	loam_gate_release(&gate);

@@ -272,7 +272,8 @@ static void a_whole_new_gate_keeps_grants_and_marks(void **state)
 {
 	struct world *world = *state;
 	push_and_publish(world, first);
-	assert_ok(loam_repos_grant(&world->tree->tree, &world->repo, 40001, LOAM_WANT_ADMIN, &err));
+	assert_ok(loam_repos_grant(&world->tree->tree, &world->repo, LOAM_THE_USER(40001),
+				   LOAM_WANT_ADMIN, &err));
 	assert_ok(loam_repos_set_visibility(&world->tree->tree, &world->repo, LOAM_PUBLIC, &err));
 	struct loam_gate before, after;
 	struct loam_err none = { 0 };
@@ -710,11 +711,11 @@ static void *grant_and_revoke(void *arg)
 	struct world *world = arg;
 	for (uint32_t i = 0; !stop && i < 400; i++) {
 		struct loam_err err = { 0 };
-		loam_assert(loam_repos_grant(&world->tree->tree, &world->repo, 40000 + i,
-					     LOAM_WANT_READ, &err) == 0);
+		loam_assert(loam_repos_grant(&world->tree->tree, &world->repo,
+					     LOAM_THE_USER(40000 + i), LOAM_WANT_READ, &err) == 0);
 		if (i % 2)
-			loam_assert(loam_repos_revoke(&world->tree->tree, &world->repo, 40000 + i,
-						      &err) == 0);
+			loam_assert(loam_repos_revoke(&world->tree->tree, &world->repo,
+						      LOAM_THE_USER(40000 + i), &err) == 0);
 	}
 	return NULL;
 }
