@@ -38,6 +38,12 @@
 	       "addresses whose X-Forwarded-* count, separated by blanks")                   \
 	X_NUMBER(server_workers, "server.workers", 64, 1, 1024, "connections",               \
 		 "connections served at once")                                               \
+	X_TEXT(ssh_listen, "ssh.listen", "127.0.0.1:8422",                                   \
+	       "address and port of the sshd of loam up; off: none")                         \
+	X_TEXT(ssh_user, "ssh.user", "loam", "account that SSH sessions run as")             \
+	X_TEXT(ssh_keys_user, "ssh.keysUser", "nobody",                                      \
+	       "account of the host as which sshd asks for keys")                            \
+	X_TEXT(ssh_url, "ssh.url", "", "URL over SSH: ssh://loam@HOST[:PORT]")               \
 	X_TEXT(tree_root, "tree.root", "/",                                                  \
 	       "directory of the volume that Loam's tree lives under")                       \
 	X_TEXT(cache_dir, "cache.dir", "/var/cache/loam", "directory of the node cache")     \

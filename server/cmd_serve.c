@@ -16,6 +16,7 @@
 #include "server/git_slots.h"
 #include "server/hook_socket.h"
 #include "server/server.h"
+#include "server/ssh_socket.h"
 #include "sync/publish.h"
 
 #include "core/banned.h"
@@ -63,6 +64,7 @@ struct serving {
 	struct loam_route_table tables[TABLES_MAX];
 	size_t table_count;
 	struct loam_http *http;
+	struct loam_ssh_socket *ssh;
 };
 
 /* What was acknowledged is durable, the rest is swept or published by the next server. */
@@ -74,6 +76,8 @@ static _Noreturn void end_unfinished(void)
 
 static void release_serving(struct serving *serving)
 {
+	if (!loam_ssh_socket_close(serving->ssh, 0, NULL))
+		end_unfinished();
 	/* Hooks first: the reconciler would wait for what one of them publishes, however long. */
 	if (!loam_hook_socket_close(serving->hooks, HOOK_GRACE_MS))
 		end_unfinished();
@@ -205,6 +209,7 @@ static int start_http(struct serving *serving, struct loam_err *err)
 		.context = &serving->server,
 	};
 	serving->doors.http = NULL; /* the server's */
+	serving->server.http_is_tls = serving->doors.tls;
 	int rc = loam_http_start(&options, &serving->http, err);
 	if (rc == 0)
 		loam_info("serve.ready", "listen=%s tls=%d repos=%s uid=%u landlock=%d",
@@ -227,6 +232,13 @@ static void look_at_hooks(struct serving *serving)
 	serving->hooks_for_all = true;
 }
 
+static int open_ssh(struct serving *serving, struct loam_err *err)
+{
+	serving->server.http_address = loam_http_address(serving->http);
+	return loam_ssh_socket_open(serving->doors.ssh_path, loam_steal_fd(&serving->doors.ssh_fd),
+				    &serving->server, &serving->ssh, err);
+}
+
 /* The first signal stops with grace; one behind it, or a handler that does not come back, ends the
  * process where it stands. */
 static void serve_until_asked(struct serving *serving)
@@ -236,7 +248,13 @@ static void serve_until_asked(struct serving *serving)
 		loam_clock_sleep_ms(SIGNAL_LOOK_MS);
 	}
 	loam_info("serve.stopping", "listen=%s", loam_http_address(serving->http));
+	uint64_t began_ms = loam_clock_ms();
+	loam_ssh_socket_stop(serving->ssh);
 	if (!loam_http_stop(serving->http, GRACE_MS, &end_now))
+		end_unfinished();
+	uint64_t gone_ms = loam_clock_ms() - began_ms;
+	if (!loam_ssh_socket_close(loam_steal(&serving->ssh),
+				   gone_ms < GRACE_MS ? GRACE_MS - gone_ms : 0, &end_now))
 		end_unfinished();
 }
 
@@ -271,6 +289,9 @@ static int run_serve(const void *options, int argc, char **argv)
 		rc = open_serving(&serving, options, config, &err);
 	if (rc == 0)
 		rc = start_http(&serving, &err);
+	if (rc == 0 && (rc = open_ssh(&serving, &err)) < 0 &&
+	    !loam_http_stop(serving.http, 0, NULL))
+		end_unfinished();
 	if (rc == 0)
 		serve_until_asked(&serving);
 	release_serving(&serving);

@@ -11,6 +11,7 @@
 #include "core/sys.h"
 #include "server/commands.h"
 #include "server/embedded.h"
+#include "server/ssh_server.h"
 #include "server/supervisor.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 #define VOLUME_NAME    "loam"
 
 struct up_opts {
-	const char *dir, *listen, *mount;
+	const char *dir, *listen, *ssh_listen, *mount;
 	bool no_mount;
 };
 
@@ -40,6 +41,8 @@ struct up {
 	const char *env[ENV_MAX + 1];
 	const char *redis_argv[24], *serve_argv[6], *mount_argv[6];
 	char uid_text[16], gid_text[16]; /* of redis */
+	const char *ssh_listen;		 /* NULL: the configuration decides */
+	struct loam_ssh_server ssh;
 	struct loam_supervisor supervisor;
 };
 
@@ -157,6 +160,14 @@ static int start_doors(struct up *up, struct loam_err *err)
 	return loam_supervisor_add(&up->supervisor, "serve", up->serve_argv, up->env, err);
 }
 
+/* Its listening process comes last and goes first; sessions live and die with serve. */
+static int start_ssh(struct up *up, struct loam_err *err)
+{
+	return up->ssh.open
+		       ? loam_supervisor_add(&up->supervisor, "sshd", up->ssh.argv, up->env, err)
+		       : 0;
+}
+
 /* ---- readiness ------------------------------------------------------------------------------- */
 
 static bool mount_is_up(const struct up *up)
@@ -207,10 +218,13 @@ static bool serve_is_up(const char *listen, bool tls)
 static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_err *err)
 {
 	struct loam_deadline deadline = loam_deadline_in(READY_WAIT_MS);
-	while (!end_asked && !(mount_is_up(up) && serve_is_up(listen, tls))) {
+	while (!end_asked &&
+	       !(mount_is_up(up) && serve_is_up(listen, tls) && loam_ssh_server_is_up(&up->ssh))) {
 		if (loam_deadline_left_ms(deadline) == 0)
 			return loam_fail(err, LOAM_E_UNAVAILABLE, "%s does not come up",
-					 mount_is_up(up) ? "loam serve" : "loam mount");
+					 !mount_is_up(up)	    ? "loam mount"
+					 : serve_is_up(listen, tls) ? "sshd"
+								    : "loam serve");
 		loam_supervisor_step(&up->supervisor);
 	}
 	return 0;
@@ -220,13 +234,14 @@ static void print_ready(const struct up *up, const char *listen, bool tls)
 {
 	loam_auto_free char *url = loam_xasprintf("%s://%s", tls ? "https" : "http", listen);
 	fprintf(stderr,
-		"\nloam is up: %s%s%s\n\n"
+		"\nloam is up: %s%s%s%s%s\n\n"
 		"In a second terminal (export LOAM_CONFIG=%s, unless /etc/loam/loam.conf is it):\n"
 		"    loam user add alice && loam user token alice\n"
 		"    loam repo create qwen/tiny --owner alice\n"
 		"    git clone %s/qwen/tiny.git        (user alice, the token as password)\n"
 		"Ctrl-C stops everything; the data stays in %s.\n",
-		url, up->embedded.with_mount ? ", files on " : "",
+		url, up->ssh.open ? ", " : "", up->ssh.url,
+		up->embedded.with_mount ? ", files on " : "",
 		up->embedded.with_mount ? up->embedded.mount : "", up->config, url,
 		up->embedded.dir);
 }
@@ -251,6 +266,7 @@ static int prepare(struct up *up, const struct up_opts *opts, struct loam_err *e
 	rc = loam_embedded_configure(embedded, err);
 	if (rc == 0 && !opts->listen)
 		embedded->listen[0] = '\0'; /* the configuration decides */
+	up->ssh_listen = opts->ssh_listen;
 	up->config = loam_embedded_path(embedded, "loam.conf");
 	build_env(up);
 	return rc;
@@ -259,6 +275,7 @@ static int prepare(struct up *up, const struct up_opts *opts, struct loam_err *e
 static void release(struct up *up)
 {
 	loam_supervisor_stop(&up->supervisor, SERVE_GRACE_MS);
+	loam_ssh_server_release(&up->ssh);
 	loam_embedded_close(&up->embedded);
 	free(up->config);
 	free(up->redis_conf);
@@ -275,12 +292,16 @@ static int bring_up(struct up *up, struct loam_err *err)
 	loam_auto_free char *listen =
 		loam_xstrdup(up->embedded.listen[0] ? up->embedded.listen : config->server_listen);
 	bool tls = config->server_tls_cert[0] != '\0';
-	rc = loam_embedded_hand_over(&up->embedded, config, err);
+	/* Before anything is started: a port in use is an error, and nothing has happened then. */
+	rc = loam_ssh_server_prepare(&up->ssh, up->embedded.dir, config, up->ssh_listen, err);
+	if (rc == 0)
+		rc = loam_embedded_hand_over(&up->embedded, config, err);
 	loam_config_free(config);
 	if (rc < 0)
 		return rc;
 	if ((rc = start_redis(up, err)) < 0 || (rc = ensure_format(up, err)) < 0 ||
-	    (rc = start_doors(up, err)) < 0 || (rc = wait_ready(up, listen, tls, err)) < 0)
+	    (rc = start_doors(up, err)) < 0 || (rc = start_ssh(up, err)) < 0 ||
+	    (rc = wait_ready(up, listen, tls, err)) < 0)
 		return rc;
 	if (!end_asked) {
 		loam_auto_free char *shown = reachable(listen);
@@ -311,7 +332,7 @@ static int run_up(const void *options, int argc, char **argv)
 const struct loam_cmd loam_cmd_up = {
 	.name = "up",
 	.usage = "[options]",
-	.summary = "run everything on this machine: a private Redis, serve and mount",
+	.summary = "run everything on this machine: a private Redis, serve, mount and sshd",
 	.details = "Formats a volume in DIR the first time. Every other command talks to it with\n"
 		   "LOAM_CONFIG=DIR/loam.conf.",
 	.options =
@@ -320,6 +341,8 @@ const struct loam_cmd loam_cmd_up = {
 				 "where everything stands (/var/lib/loam)"),
 			LOAM_OPT(struct up_opts, listen, "listen", 0, LOAM_OPT_TEXT, "ADDR:PORT",
 				 "where HTTP is served (127.0.0.1:8418)"),
+			LOAM_OPT(struct up_opts, ssh_listen, "ssh-listen", 0, LOAM_OPT_TEXT,
+				 "ADDR:PORT", "where SSH is served; off: nowhere (127.0.0.1:8422)"),
 			LOAM_OPT(struct up_opts, mount, "mount", 0, LOAM_OPT_TEXT, "DIR",
 				 "where the files are shown (DIR/mnt)"),
 			LOAM_OPT(struct up_opts, no_mount, "no-mount", 0, LOAM_OPT_FLAG, NULL,

@@ -6,6 +6,6 @@
 
 #include "core/cmd.h"
 
-extern const struct loam_cmd loam_cmd_up, loam_cmd_serve;
+extern const struct loam_cmd loam_cmd_up, loam_cmd_serve, loam_cmd_shell, loam_cmd_ssh_keys;
 
 #endif

@@ -3,16 +3,18 @@
  *
  * A lock file in the directory of bare repositories names the process that serves it: a second one
  * on the same directory would race for quarantines and publishing (reliability.md cli-4). It is
- * taken first: only its holder may replace hook.sock.
+ * taken first: only its holder may replace hook.sock and ssh.sock.
  */
 #include "server/doors.h"
 
+#include "auth/ssh_door.h"
 #include "auth/tree.h"
 #include "core/auto.h"
 #include "core/log.h"
 #include "core/sys.h"
 #include "githook/socket_path.h"
 #include "server/hook_socket.h"
+#include "server/ssh_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,6 +132,13 @@ static int open_hook_socket(struct loam_doors *doors, const struct loam_config *
 	return 0;
 }
 
+static int open_ssh_socket(struct loam_doors *doors, const struct loam_config *config,
+			   struct loam_err *err)
+{
+	doors->ssh_path = loam_ssh_socket_path(config);
+	return loam_ssh_socket_listen(doors->ssh_path, &doors->ssh_fd, err);
+}
+
 int loam_doors_open(const struct loam_doors_options *options, const struct loam_config *config,
 		    struct loam_doors *doors, struct loam_err *err)
 {
@@ -148,6 +157,8 @@ int loam_doors_open(const struct loam_doors_options *options, const struct loam_
 	if (rc == 0)
 		rc = open_hook_socket(doors, config, err);
 	if (rc == 0)
+		rc = open_ssh_socket(doors, config, err);
+	if (rc == 0)
 		rc = loam_privileges_drop(&doors->who, err);
 	doors->listen = http.listen;
 	doors->tls = http.tls_cert && http.tls_cert[0];
@@ -159,6 +170,9 @@ void loam_doors_release(struct loam_doors *doors)
 	free(loam_steal(&doors->repos));
 	loam_http_listener_free(loam_steal(&doors->http));
 	free(loam_steal(&doors->hook_path));
+	free(loam_steal(&doors->ssh_path));
+	if (doors->ssh_fd >= 0)
+		close(loam_steal_fd(&doors->ssh_fd));
 	if (doors->hook_fd >= 0)
 		close(loam_steal_fd(&doors->hook_fd));
 	if (doors->lock_fd >= 0)

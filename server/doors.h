@@ -1,6 +1,6 @@
 /*
- * What serve takes as root before it becomes an ordinary account: ports, TLS key, hook.sock, the
- * directory of bare repositories. Afterwards the process has the account of server.runAs, no
+ * What serve takes as root before it becomes an ordinary account: ports, TLS key, hook.sock,
+ * ssh.sock, the directory of bare repositories. Afterwards the process has the account of server.runAs, no
  * capability, and no way to get one.
  *
  * Owner:   loam_doors_release gives back what nobody took over (a taken member is -1 or NULL).
@@ -19,12 +19,12 @@ struct loam_doors {
 	struct loam_http_listener *http;
 	const char *listen; /* of the options or the configuration */
 	bool tls;
-	char *hook_path;
-	int hook_fd, lock_fd;
+	char *hook_path, *ssh_path;
+	int hook_fd, ssh_fd, lock_fd;
 };
-#define LOAM_DOORS                            \
-	{                                     \
-		.hook_fd = -1, .lock_fd = -1, \
+#define LOAM_DOORS                                          \
+	{                                                   \
+		.hook_fd = -1, .ssh_fd = -1, .lock_fd = -1, \
 	}
 
 /* Options of the command line; NULL: the configuration decides. */

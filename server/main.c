@@ -51,6 +51,8 @@ static const struct loam_cmd *const commands[] = {
 	&loam_cmd_repo_key_del,
 	&loam_cmd_grant,
 	&loam_cmd_revoke,
+	&loam_cmd_shell,
+	&loam_cmd_ssh_keys,
 	&loam_cmd_clone,
 	&loam_cmd_status,
 	&loam_cmd_fsck,

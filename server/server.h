@@ -13,6 +13,7 @@
 struct loam_git_slots;
 struct loam_hook_socket;
 struct loam_publisher;
+struct loam_ssh_session;
 
 #define LOAM_TICKET_BYTES 65
 
@@ -42,6 +43,11 @@ struct loam_server {
 	const char *hook_socket;	/* LOAM_HOOK_SOCKET */
 	const char *hooks_dir;		/* core.hooksPath of a push */
 	struct loam_hook_socket *hooks; /* of ticket_new and ticket_end */
+	const char *http_address;	/* where HTTP listens, "127.0.0.1:8418" */
+	bool http_is_tls;
+	/* `ssh HOST loam WORD …`: the verbs for users, run as session->who; the exit status. NULL:
+	 * there are none. words[count] is NULL. */
+	int (*ssh_loam)(struct loam_ssh_session *session, char **words, size_t count);
 };
 
 /* The real thing: Authorization header, loam_auth_header, loam_auth_check. Unknown and forbidden

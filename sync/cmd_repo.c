@@ -3,6 +3,8 @@
  */
 #include "auth/explain.h"
 #include "auth/instance.h"
+#include "auth/repos.h"
+#include "auth/ssh_door.h"
 #include "core/json.h"
 #include "core/privileges.h"
 #include "fs/files.h"
@@ -44,9 +46,14 @@ static void print_url(const struct loam_config *config, const struct loam_repo *
 	size_t bytes = strlen(base);
 	if (bytes > 0 && base[bytes - 1] == '/')
 		base[bytes - 1] = '\0';
-	printf("%s/%s%s%s/%s.git\n", base,
-	       repo->kind == LOAM_KIND_MODELS ? "" : loam_kind_name(repo->kind),
-	       repo->kind == LOAM_KIND_MODELS ? "" : "/", repo->ns, repo->name);
+	loam_auto_free char *path =
+		loam_xasprintf("%s%s%s/%s.git",
+			       repo->kind == LOAM_KIND_MODELS ? "" : loam_kind_name(repo->kind),
+			       repo->kind == LOAM_KIND_MODELS ? "" : "/", repo->ns, repo->name);
+	loam_auto_free char *ssh = loam_ssh_url(config);
+	if (ssh)
+		fprintf(stderr, "loam: over SSH: %s/%s\n", ssh, path);
+	printf("%s/%s\n", base, path);
 }
 
 /* ---- create ---------------------------------------------------------------------------------- */
