@@ -1,7 +1,7 @@
 /*
  * What serve takes as root before it becomes an ordinary account: ports, TLS key, hook.sock,
- * ssh.sock, the directory of bare repositories. Afterwards the process has the account of server.runAs, no
- * capability, and no way to get one.
+ * ssh.sock, the directory of bare repositories. Afterwards the process has the account of
+ * server.runAs, no capability, and no way to get one.
  *
  * Owner:   loam_doors_release gives back what nobody took over (a taken member is -1 or NULL).
  * Threads: before the process has a second one.
