@@ -165,19 +165,25 @@ static int check_dir(struct work *work, struct loam_err *err)
 
 /* ---- 2: its tree ----------------------------------------------------------------------------- */
 
-static int tree_of(struct work *work, const git_oid *commit_oid, git_tree **out,
+static int tree_in(git_repository *git, const git_oid *commit_oid, git_tree **out,
 		   struct loam_err *err)
 {
 	git_commit *commit = NULL;
-	int rc = git_commit_lookup(&commit, work->git, commit_oid);
+	int rc = git_commit_lookup(&commit, git, commit_oid);
 	if (rc == 0)
 		rc = git_commit_tree(out, commit);
 	git_commit_free(commit);
 	return rc < 0 ? loam_git_fail(err, rc, "read a commit") : 0;
 }
 
-/* Once. 1 a tree, 0 the published tree changed meanwhile: what was compared with it is void. */
-static int snapshot_once(struct work *work, git_oid *out_tree, struct loam_err *err)
+static int tree_of(struct work *work, const git_oid *commit_oid, git_tree **out,
+		   struct loam_err *err)
+{
+	return tree_in(work->git, commit_oid, out, err);
+}
+
+static int walk(struct work *work, struct loam_object_batch *batch,
+		const struct loam_gate_state *gate, git_oid *out_tree, struct loam_err *err)
 {
 	struct loam_publisher *publisher = work->publisher;
 	const struct loam_take_file into = { .tree = publisher->tree,
@@ -188,24 +194,35 @@ static int snapshot_once(struct work *work, git_oid *out_tree, struct loam_err *
 					     .allow = allow,
 					     .allow_arg = (void *)work->call };
 	struct loam_workspace workspace = { .into = &into,
-					    .git = work->git,
+					    .batch = batch,
 					    .who = work->who,
 					    .ino = work->call->ino,
 					    .notes = &work->notes };
-	struct loam_gate_state before, after;
 	struct loam_err unknown = { 0 };
 	git_oid shown;
-	loam_buf_clear(&work->notes);
-	int rc = loam_gate_state_read(publisher->tree, work->call->repo, &before, err);
-	if (rc < 0)
-		return rc;
-	if (before.commit[0] && git_oid_fromstr(&shown, before.commit) == 0 &&
-	    tree_of(work, &shown, &workspace.shown, &unknown) == 0)
-		workspace.shown_ino = before.ino;
-	rc = loam_workspace_tree(&workspace, out_tree, &work->out->stats, err);
+	if (gate->commit[0] && git_oid_fromstr(&shown, gate->commit) == 0 &&
+	    tree_in(loam_object_batch_git(batch), &shown, &workspace.shown, &unknown) == 0)
+		workspace.shown_ino = gate->ino;
+	int rc = loam_workspace_tree(&workspace, out_tree, &work->out->stats, err);
 	git_tree_free(workspace.shown);
+	return rc;
+}
+
+/* Once. 1 a tree, 0 the published tree changed meanwhile: what was compared with it is void. */
+static int snapshot_once(struct work *work, git_oid *out_tree, struct loam_err *err)
+{
+	const struct loam_tree *tree = work->publisher->tree;
+	struct loam_object_batch *batch = NULL;
+	struct loam_gate_state before, after;
+	loam_buf_clear(&work->notes);
+	int rc = loam_gate_state_read(tree, work->call->repo, &before, err);
 	if (rc == 0)
-		rc = loam_gate_state_read(publisher->tree, work->call->repo, &after, err);
+		rc = loam_object_batch_open(work->bare, &batch, err);
+	if (rc == 0)
+		rc = walk(work, batch, &before, out_tree, err);
+	loam_object_batch_free(batch);
+	if (rc == 0)
+		rc = loam_gate_state_read(tree, work->call->repo, &after, err);
 	if (rc < 0)
 		return rc;
 	return before.ino == after.ino && strcmp(before.commit, after.commit) == 0;
@@ -222,7 +239,13 @@ static int snapshot(struct work *work, struct loam_err *err)
 				 "the repository changes without pause; nothing was published");
 	if (steady < 0)
 		return steady;
-	int rc = git_tree_lookup(&work->tree, work->git, &oid);
+	git_odb *odb = NULL;
+	int rc = git_repository_odb(&odb, work->git);
+	if (rc == 0)
+		rc = git_odb_refresh(odb); /* a pack came in by another handle */
+	git_odb_free(odb);
+	if (rc == 0)
+		rc = git_tree_lookup(&work->tree, work->git, &oid);
 	if (rc < 0)
 		return loam_git_fail(err, rc, "read the tree");
 	return loam_meta_barrier(meta_of(work), err);

@@ -35,6 +35,7 @@
 struct walk {
 	const struct loam_workspace *ws;
 	struct loam_meta *meta;
+	git_repository *git; /* the batch's */
 	git_odb *odb;
 	struct loam_add_rules *rules;
 	struct loam_workspace_stats stats;
@@ -136,9 +137,8 @@ static int read_whole(struct walk *walk, const struct loam_dir_entry *entry, con
 static int write_blob(struct walk *walk, const struct loam_buf *text, git_oid *out,
 		      struct loam_err *err)
 {
-	int rc = git_odb_write(out, walk->odb, text->bytes ? (void *)text->data : "", text->bytes,
-			       GIT_OBJECT_BLOB);
-	return rc < 0 ? loam_git_fail(err, rc, "store a blob") : 0;
+	return loam_object_batch_blob(walk->ws->batch, text->bytes ? (void *)text->data : "",
+				      text->bytes, out, err);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ static int add_dir(struct walk *walk, const struct place *place, const struct lo
 		return loam_fail(err, LOAM_E_INVALID, "directories nest more than %d deep",
 				 LOAM_GIT_PATH_DEPTH_MAX);
 	if (shown && git_tree_entry_type(shown) == GIT_OBJECT_TREE &&
-	    git_tree_lookup(&tree, walk->ws->git, git_tree_entry_id(shown)) == 0) {
+	    git_tree_lookup(&tree, walk->git, git_tree_entry_id(shown)) == 0) {
 		inner.shown = tree;
 		inner.shown_ino = live && live->attr.type == LOAM_TYPE_DIR ? live->dentry.ino : 0;
 	}
@@ -462,16 +462,13 @@ static int walk_dir(struct walk *walk, uint64_t ino, const struct place *place, 
 		rc = open_listing(walk->meta, place->shown_ino, &live, err);
 	if (rc < 0)
 		return rc;
-	rc = git_treebuilder_new(&builder, walk->ws->git, NULL);
+	rc = git_treebuilder_new(&builder, walk->git, NULL);
 	if (rc < 0)
 		return loam_git_fail(err, rc, "build a tree");
 	rc = add_entries(walk, place, &listing, &live, builder, err);
 	int some = git_treebuilder_entrycount(builder) > 0;
-	if (rc == 0 && (some || place->depth == 0)) {
-		int written = git_treebuilder_write(out, builder);
-		if (written < 0)
-			rc = loam_git_fail(err, written, "store a tree");
-	}
+	if (rc == 0 && (some || place->depth == 0))
+		rc = loam_object_batch_tree(walk->ws->batch, builder, out, err);
 	git_treebuilder_free(builder);
 	return rc < 0 ? rc : some;
 }
@@ -481,15 +478,18 @@ int loam_workspace_tree(const struct loam_workspace *workspace, git_oid *out_tre
 {
 	struct walk walk = { .ws = workspace,
 			     .meta = workspace->into->tree->volume->meta,
+			     .git = loam_object_batch_git(workspace->batch),
 			     .lines = LOAM_BUF(ATTRIBUTES_BYTES_MAX) };
 	const struct place top = { .path = "",
 				   .shown = workspace->shown,
 				   .shown_ino = workspace->shown ? workspace->shown_ino : 0 };
 	int rc = loam_add_rules_new(&walk.rules, err);
-	if (rc == 0 && git_repository_odb(&walk.odb, workspace->git) < 0)
+	if (rc == 0 && git_repository_odb(&walk.odb, walk.git) < 0)
 		rc = loam_git_fail(err, GIT_ERROR, "open the objects");
 	if (rc == 0)
 		rc = walk_dir(&walk, workspace->ino, &top, out_tree, err);
+	if (rc >= 0)
+		rc = loam_object_batch_finish(workspace->batch, err);
 	git_odb_free(walk.odb);
 	loam_add_rules_free(walk.rules);
 	loam_buf_release(&walk.lines);

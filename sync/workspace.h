@@ -13,14 +13,13 @@
 #define LOAM_SYNC_WORKSPACE_H
 
 #include "lfs/take_file.h"
-
-#include <git2.h>
+#include "sync/object_batch.h"
 
 #define LOAM_PUBLISH_LFS_BYTES (10u << 20)
 
 struct loam_workspace {
 	const struct loam_take_file *into; /* where large files go */
-	git_repository *git;
+	struct loam_object_batch *batch;   /* where the other objects go */
 	struct loam_who who;
 	uint64_t ino;		/* of the directory; the way to it has been checked */
 	git_tree *shown;	/* what the live tree shows; NULL: nothing */

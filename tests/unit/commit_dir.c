@@ -14,6 +14,7 @@
 #include "tests/support/git_objects.h"
 #include "tests/support/tree_world.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -273,6 +274,41 @@ static void the_commit_is_the_users(void **state)
 	assert_int_equal(git_commit_lookup(&commit, world->git, &oid), 0);
 	assert_int_equal(git_commit_parentcount(commit), 1);
 	git_commit_free(commit);
+}
+
+static size_t count_packs(struct world *world)
+{
+	char path[LOAM_PATH_BYTES_MAX];
+	assert_ok(loam_git_dir(world->publisher, &world->repo, path, &err));
+	loam_auto_free char *packs = loam_xasprintf("%s/objects/pack", path);
+	DIR *dir = opendir(packs);
+	size_t count = 0;
+	assert_non_null(dir);
+	for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+		count += strstr(entry->d_name, ".pack") != NULL;
+	closedir(dir);
+	return count;
+}
+
+/* Each as a file of its own would be a sync of its own. */
+static void many_new_files_are_one_pack_and_few_are_none(void **state)
+{
+	struct world *world = *state;
+	put(world, WORK "/a", "a");
+	published(world, &world->alice, WORK);
+	assert_int_equal(count_packs(world), 0);
+	for (int i = 0; i < 2 * LOAM_BATCH_LOOSE; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), WORK "/d%d/f%d", i % 7, i);
+		put(world, path, path);
+	}
+	published(world, &world->alice, WORK);
+	assert_int_equal(count_packs(world), 1);
+	expect(world, "a", "100644 a");
+	expect(world, "d3/f3", "100644 " WORK "/d3/f3");
+	expect_shown(world, "d3/f3", WORK "/d3/f3");
+	assert_false(published(world, &world->alice, WORK).changed);
+	assert_int_equal(count_packs(world), 1);
 }
 
 /* An ignored file that is published stays so, as git goes on to track it. */
@@ -618,6 +654,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_directory_becomes_a_commit_as_git_add_would_make_it),
 		TEST(the_commit_is_the_users),
+		TEST(many_new_files_are_one_pack_and_few_are_none),
 		TEST(an_ignored_file_that_is_published_stays),
 		TEST(a_large_file_is_read_once_and_shares_its_slices_with_the_pool),
 		TEST(what_is_written_behind_the_freezing_does_not_reach_the_pool),
