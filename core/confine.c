@@ -23,6 +23,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+/* Sanitizers map terabytes, which count as data. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SHADOW_MEMORY true
+#else
+#define HAS_SHADOW_MEMORY false
+#endif
+
 #define LEVEL_MIN 2 /* renames between directories: before it git could not end a push */
 
 /* Access rights of files that came behind the first version, by version. */
@@ -140,7 +147,7 @@ int loam_confine_argv(const struct loam_confine *confine, const char *const *arg
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(limits); i++) {
 		struct rlimit ours;
 		uint64_t most = limits[i].most;
-		if (most == 0)
+		if (most == 0 || (limits[i].what == RLIMIT_DATA && HAS_SHADOW_MEMORY))
 			continue;
 		/* Never above what we have: that would need a privilege. */
 		if (getrlimit(limits[i].what, &ours) == 0 && ours.rlim_max < most)
