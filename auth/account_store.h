@@ -28,6 +28,10 @@ void loam_account_store_put(struct loam_account_store *store, const struct loam_
 int loam_account_store_who(struct loam_account_store *store, const char *text,
 			   struct loam_grantee *out, struct loam_err *err);
 
+/* Writes /.loam/etc/roster anew if it is not as the accounts are: whom mounts shut out, and whose
+ * groups count at gates. Every change of users and groups does it; reconciling repeats it. */
+int loam_account_store_publish(struct loam_account_store *store, struct loam_err *err);
+
 struct loam_new_user {
 	const char *name;
 	uint32_t uid; /* 0: the host's user of that name when at or above 1000, else the next */

@@ -25,6 +25,8 @@ int loam_account_store_put_line(struct loam_account_store *store, enum loam_acco
 				struct loam_err *err);
 /* The end of every change: our own snapshot is read again, and what rc 0 says is durable. */
 int loam_account_store_settle(struct loam_account_store *store, int rc, struct loam_err *err);
+/* The same for changes of users and groups, of which mounts are told first. */
+int loam_account_store_finish(struct loam_account_store *store, int rc, struct loam_err *err);
 const struct loam_tree *loam_account_store_tree(const struct loam_account_store *store);
 int64_t loam_account_today(void); /* days since 1970 */
 

@@ -184,7 +184,7 @@ int loam_account_store_add_user(struct loam_account_store *store, const struct l
 	    (rc = make_home(store, home, uid, gid, err)) == 0)
 		rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, user->name, line, NULL,
 						 err);
-	if ((rc = loam_account_store_settle(store, rc, err)) == 0)
+	if ((rc = loam_account_store_finish(store, rc, err)) == 0)
 		*out_uid = uid;
 	return rc;
 }
@@ -238,7 +238,7 @@ static int run_shadow_change(struct loam_account_store *store, struct shadow_cha
 	if (!found)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", change->name);
 	rc = loam_account_store_change_file(store, LOAM_FILE_SHADOW, change_shadow, change, err);
-	return loam_account_store_settle(store, rc, err);
+	return loam_account_store_finish(store, rc, err);
 }
 
 int loam_account_store_set_password(struct loam_account_store *store, const char *name,
@@ -348,5 +348,5 @@ int loam_account_store_remove_user(struct loam_account_store *store, const char 
 	if (!uid)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", name);
 	rc = remove_lines(store, name, uid, err);
-	return loam_account_store_settle(store, rc, err);
+	return loam_account_store_finish(store, rc, err);
 }

@@ -238,7 +238,7 @@ int loam_group_add(struct loam_account_store *store, const struct loam_new_group
 	rc = check_twin(store, group->name, err);
 	if (rc == 0)
 		rc = make_dir(store, group->name, gid, err);
-	rc = loam_account_store_settle(store, rc, err);
+	rc = loam_account_store_finish(store, rc, err);
 	if (rc == 0)
 		*out_gid = gid;
 	return rc;
@@ -315,7 +315,7 @@ int loam_group_set_member(struct loam_account_store *store, const char *name, co
 		rc = edit_list(store, LOAM_FILE_GSHADOW, &managers, err);
 	if (rc == 0)
 		rc = edit_list(store, LOAM_FILE_GROUP, &member, err);
-	return loam_account_store_settle(store, rc, err);
+	return loam_account_store_finish(store, rc, err);
 }
 
 int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
@@ -334,7 +334,7 @@ int loam_group_remove_member(struct loam_account_store *store, const char *name,
 		rc = edit_list(store, LOAM_FILE_GSHADOW, &manager, err);
 	if (rc == 0)
 		rc = edit_list(store, LOAM_FILE_GROUP, &member, err);
-	rc = loam_account_store_settle(store, rc, err);
+	rc = loam_account_store_finish(store, rc, err);
 	if (rc == 0 && !member.had && !manager.had)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "'%.40s' is no member of '%s'", user, name);
 	return rc;
@@ -358,7 +358,7 @@ int loam_group_remove(struct loam_account_store *store, const char *name, struct
 	    (rc = loam_account_dir_set_aside(store, path, name, gid, err)) == 0 &&
 	    (rc = loam_account_number_retire(store, gid, true, err)) == 0)
 		rc = loam_account_store_put_line(store, LOAM_FILE_GROUP, name, NULL, NULL, err);
-	return loam_account_store_settle(store, rc, err);
+	return loam_account_store_finish(store, rc, err);
 }
 
 /* ---- the question ---------------------------------------------------------------------------- */

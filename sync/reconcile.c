@@ -5,6 +5,7 @@
  * staging lives for less than two minutes the rounds are half its life apart, so that it is swept
  * in time.
  */
+#include "auth/account_store.h"
 #include "auth/repos.h"
 #include "core/auto.h"
 #include "core/clock.h"
@@ -148,11 +149,24 @@ static int sweep_pool(struct loam_publisher *publisher, struct loam_err *err)
 	return loam_lfs_sweep(publisher->lfs, err);
 }
 
+/* What mounts are told of accounts: one may have expired, or a killed command told nothing. */
+static int mend_roster(struct loam_publisher *publisher, struct loam_err *err)
+{
+	struct loam_account_store *accounts = NULL;
+	int rc = loam_account_store_open(publisher->tree, &accounts, err);
+	if (rc == 0)
+		rc = loam_account_store_publish(accounts, err);
+	loam_account_store_close(accounts);
+	return rc;
+}
+
 int loam_reconcile(struct loam_publisher *publisher, struct loam_err *err)
 {
 	struct round round = { .publisher = publisher };
 	uint64_t swept = 0;
-	int rc = loam_repos_each(publisher->tree, reconcile_one, &round, err);
+	int rc = mend_roster(publisher, err);
+	if (rc == 0)
+		rc = loam_repos_each(publisher->tree, reconcile_one, &round, err);
 	if (rc == 0)
 		rc = loam_staging_sweep(publisher->staging, &swept, err);
 	if (rc == 0)

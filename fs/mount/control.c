@@ -287,7 +287,9 @@ int loam_control_ioctl(struct loam_control *control, struct loam_caller *caller,
 	if (in_bytes < commands[at].in_bytes || out_room < commands[at].out_bytes)
 		return loam_fail(err, LOAM_E_INVALID, "ioctl %x with %zu bytes", command, in_bytes);
 	uint64_t ino;
-	int rc = loam_vfs_inode(control->vfs, node, &ino, err);
+	int rc = loam_vfs_admit(control->vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(control->vfs, node, &ino, err);
 	if (!rc)
 		rc = run(control, caller, ino, command, in, out, err);
 	if (rc)

@@ -26,8 +26,9 @@ struct loam_gates {
 	char *tree_root;
 	uint32_t service_uid;
 	uint64_t attr_age_ns;
-	pthread_mutex_t lock; /* of what follows; never held during a question */
-	uint64_t root_ino;    /* of the tree, 0 unknown */
+	struct loam_roster *roster; /* may be NULL */
+	pthread_mutex_t lock;	    /* of what follows; never held during a question */
+	uint64_t root_ino;	    /* of the tree, 0 unknown */
 	uint64_t asked_ns;
 	uint64_t kinds[LOAM_ARRAY_COUNT(kind_names)];
 };
@@ -52,6 +53,11 @@ void loam_gates_free(struct loam_gates *gates)
 	pthread_mutex_destroy(&gates->lock);
 	free(gates->tree_root);
 	free(gates);
+}
+
+void loam_gates_use(struct loam_gates *gates, struct loam_roster *roster)
+{
+	gates->roster = roster;
 }
 
 /* 0 while a component is missing or the store does not answer: there is no gate to find then. */
@@ -218,6 +224,29 @@ enum loam_gate_answer loam_gate_decide(const struct loam_acl *acl, uint32_t owne
 		       : LOAM_GATE_DENY;
 }
 
+static size_t keep_groups(struct loam_gates *gates, uint32_t uid, uint32_t *groups, size_t count)
+{
+	return gates->roster ? loam_roster_keep_groups(gates->roster, uid, groups, count) : count;
+}
+
+/* A process keeps the groups it began with; here count those that its user is still in. */
+static int ask_groups(struct loam_gates *gates, const struct loam_node_info *info,
+		      struct loam_caller *caller, const struct loam_acl *acl, bool *out_allowed,
+		      struct loam_err *err)
+{
+	struct loam_who who;
+	int rc = loam_caller_who_with_groups(caller, &who, err);
+	if (rc)
+		return rc;
+	loam_auto_free uint32_t *groups = loam_xcalloc(who.group_count + 1, sizeof(*groups));
+	if (who.group_count > 0)
+		memcpy(groups, who.groups, who.group_count * sizeof(*groups));
+	size_t count = keep_groups(gates, who.uid, groups, who.group_count);
+	*out_allowed = loam_acl_allows(acl, info->uid, info->gid, who.uid, groups, count,
+				       WANT_ENTER, true);
+	return 0;
+}
+
 static int ask(struct loam_gates *gates, uint64_t gate, struct loam_caller *caller,
 	       struct loam_acl *acl, struct loam_err *err)
 {
@@ -226,19 +255,21 @@ static int ask(struct loam_gates *gates, uint64_t gate, struct loam_caller *call
 	if (rc)
 		return rc;
 
-	enum loam_gate_answer answer =
-		loam_gate_decide(acl, info.uid, info.gid, caller->uid, caller->gid, WANT_ENTER);
-	if (answer == LOAM_GATE_ASK_GROUPS) {
-		struct loam_who who;
-		rc = loam_caller_who_with_groups(caller, &who, err);
-		if (rc)
-			return rc;
-		bool allowed = loam_acl_allows(acl, info.uid, info.gid, who.uid, who.groups,
-					       who.group_count, WANT_ENTER, true);
-		answer = allowed ? LOAM_GATE_ALLOW : LOAM_GATE_DENY;
-	}
-	if (answer == LOAM_GATE_ALLOW)
+	uint32_t gid = caller->gid;
+	if (keep_groups(gates, caller->uid, &gid, 1) == 0)
+		gid = UINT32_MAX; /* nobody's */
+	bool allowed = false;
+	switch (loam_gate_decide(acl, info.uid, info.gid, caller->uid, gid, WANT_ENTER)) {
+	case LOAM_GATE_ALLOW:
 		return 0;
+	case LOAM_GATE_DENY:
+		break;
+	case LOAM_GATE_ASK_GROUPS:
+		rc = ask_groups(gates, &info, caller, acl, &allowed, err);
+		if (rc || allowed)
+			return rc;
+		break;
+	}
 	return loam_fail(err, LOAM_E_DENIED, "uid %u may not pass the gate %llu", caller->uid,
 			 (unsigned long long)gate);
 }

@@ -12,6 +12,7 @@
 
 #include "fs/mount/caller.h"
 #include "fs/mount/node.h"
+#include "fs/mount/roster.h"
 
 struct loam_gates;
 
@@ -21,6 +22,9 @@ struct loam_gates *loam_gates_new(struct loam_meta *meta, struct loam_nodes *nod
 				  const char *tree_root, uint32_t service_uid,
 				  uint64_t attr_age_ns);
 void loam_gates_free(struct loam_gates *gates);
+/* Groups that the roster does not leave somebody count no more. Borrowed; before the first
+ * check. */
+void loam_gates_use(struct loam_gates *gates, struct loam_roster *roster);
 
 /* Told of every name found in a directory: that is how the kind directories become known. */
 void loam_gates_saw(struct loam_gates *gates, uint64_t parent, struct loam_name name, uint64_t ino,

@@ -25,9 +25,12 @@ struct loam_vfs *loam_vfs_new(struct loam_data *data, const struct loam_vfs_opti
 	vfs->attr_ns = (uint64_t)options->attr_ms * 1000000;
 	vfs->acl = options->acl;
 	pthread_mutex_init(&vfs->handles_lock, NULL);
-	if (options->tree_root)
+	if (options->tree_root) {
 		vfs->gates = loam_gates_new(vfs->meta, vfs->nodes, options->tree_root,
 					    options->service_uid, vfs->attr_ns);
+		vfs->roster = loam_roster_new(data, options->tree_root);
+		loam_gates_use(vfs->gates, vfs->roster);
+	}
 	return vfs;
 }
 
@@ -38,6 +41,7 @@ void loam_vfs_free(struct loam_vfs *vfs)
 	loam_vfs_close_all(vfs);
 	pthread_mutex_destroy(&vfs->handles_lock);
 	loam_gates_free(vfs->gates);
+	loam_roster_free(vfs->roster);
 	loam_nodes_free(vfs->nodes);
 	free(vfs);
 }
@@ -64,6 +68,11 @@ int loam_vfs_inode(struct loam_vfs *vfs, uint64_t node, uint64_t *out_ino, struc
 		return loam_fail(err, LOAM_E_STALE, "no node %llx", (unsigned long long)node);
 	*out_ino = info.ino;
 	return 0;
+}
+
+int loam_vfs_admit(struct loam_vfs *vfs, const struct loam_caller *caller, struct loam_err *err)
+{
+	return vfs->roster ? loam_roster_admit(vfs->roster, caller->uid, err) : 0;
 }
 
 int loam_vfs_name(const char *text, struct loam_name *out, struct loam_err *err)
@@ -95,11 +104,14 @@ uint32_t loam_vfs_attr_ms(const struct loam_vfs *vfs, uint64_t asked_ns)
 	return age >= vfs->attr_ns ? 0 : (uint32_t)((vfs->attr_ns - age) / 1000000);
 }
 
-/* Where a name is looked for: parent inode and name, checked. */
-static int place(struct loam_vfs *vfs, uint64_t parent, const char *text, uint64_t *out_parent,
-		 struct loam_name *out_name, struct loam_err *err)
+/* Where a name is looked for, by whom: parent inode and name, checked. */
+static int place(struct loam_vfs *vfs, const struct loam_caller *caller, uint64_t parent,
+		 const char *text, uint64_t *out_parent, struct loam_name *out_name,
+		 struct loam_err *err)
 {
-	int rc = loam_vfs_name(text, out_name, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_name(text, out_name, err);
 	if (rc)
 		return rc;
 	return loam_vfs_inode(vfs, parent, out_parent, err);
@@ -122,7 +134,7 @@ int loam_vfs_lookup(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t p
 {
 	uint64_t dir;
 	struct loam_name name;
-	int rc = place(vfs, parent, text, &dir, &name, err);
+	int rc = place(vfs, caller, parent, text, &dir, &name, err);
 	if (rc)
 		return rc;
 	if (loam_vfs_is_reserved(dir, name))
@@ -151,7 +163,7 @@ int loam_vfs_make(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t par
 {
 	uint64_t dir;
 	struct loam_name name;
-	int rc = place(vfs, parent, text, &dir, &name, err);
+	int rc = place(vfs, caller, parent, text, &dir, &name, err);
 	if (rc)
 		return rc;
 	if (loam_vfs_is_reserved(dir, name))
@@ -174,7 +186,7 @@ int loam_vfs_link(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t nod
 {
 	uint64_t dir, ino;
 	struct loam_name name;
-	int rc = place(vfs, parent, text, &dir, &name, err);
+	int rc = place(vfs, caller, parent, text, &dir, &name, err);
 	if (!rc)
 		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (rc)
@@ -211,7 +223,7 @@ static int remove_name(struct loam_vfs *vfs, struct loam_caller *caller, uint64_
 {
 	uint64_t dir;
 	struct loam_name name;
-	int rc = place(vfs, parent, text, &dir, &name, err);
+	int rc = place(vfs, caller, parent, text, &dir, &name, err);
 	if (rc)
 		return rc;
 	if (loam_vfs_is_reserved(dir, name))
@@ -244,9 +256,9 @@ int loam_vfs_rename(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t f
 {
 	uint64_t from_dir, to_dir;
 	struct loam_name from, to;
-	int rc = place(vfs, from_parent, from_text, &from_dir, &from, err);
+	int rc = place(vfs, caller, from_parent, from_text, &from_dir, &from, err);
 	if (!rc)
-		rc = place(vfs, to_parent, to_text, &to_dir, &to, err);
+		rc = place(vfs, caller, to_parent, to_text, &to_dir, &to, err);
 	if (rc)
 		return rc;
 	if (flags != 0 && flags != LOAM_RENAME_NOREPLACE && flags != LOAM_RENAME_EXCHANGE)

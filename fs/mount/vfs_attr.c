@@ -155,7 +155,9 @@ int loam_vfs_setattr(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t 
 		     struct loam_err *err)
 {
 	uint64_t ino;
-	int rc = loam_vfs_inode(vfs, node, &ino, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (rc)
 		return rc;
 	if (length) {
@@ -313,7 +315,9 @@ int loam_vfs_setxattr(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t
 		      struct loam_err *err)
 {
 	uint64_t ino;
-	int rc = loam_vfs_inode(vfs, node, &ino, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (rc)
 		return rc;
 	if (is_refused(vfs, name))
@@ -332,7 +336,9 @@ int loam_vfs_removexattr(struct loam_vfs *vfs, struct loam_caller *caller, uint6
 			 const char *name, struct loam_err *err)
 {
 	uint64_t ino;
-	int rc = loam_vfs_inode(vfs, node, &ino, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (rc)
 		return rc;
 	if (is_refused(vfs, name))

@@ -16,7 +16,9 @@ int loam_vfs_opendir(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t 
 		     struct loam_dir_handle **out_handle, struct loam_err *err)
 {
 	uint64_t ino;
-	int rc = loam_vfs_inode(vfs, node, &ino, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (!rc && vfs->gates)
 		rc = loam_gates_check(vfs->gates, ino, caller, err);
 	if (rc)

@@ -124,7 +124,9 @@ int loam_vfs_open(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t nod
 		  struct loam_opened *out, struct loam_err *err)
 {
 	uint64_t ino;
-	int rc = loam_vfs_inode(vfs, node, &ino, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_inode(vfs, node, &ino, err);
 	if (rc)
 		return rc;
 	if (vfs->gates) {
@@ -187,7 +189,9 @@ int loam_vfs_create(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t p
 {
 	uint64_t dir;
 	struct loam_name name;
-	int rc = loam_vfs_name(text, &name, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = loam_vfs_name(text, &name, err);
 	if (!rc)
 		rc = loam_vfs_inode(vfs, parent, &dir, err);
 	if (rc)
@@ -271,7 +275,9 @@ int loam_vfs_read(struct loam_vfs *vfs, struct loam_handle *handle, uint64_t off
 int loam_vfs_write(struct loam_vfs *vfs, struct loam_caller *caller, struct loam_handle *handle,
 		   uint64_t offset, const void *bytes, size_t count, struct loam_err *err)
 {
-	int rc = ordinary(handle, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = ordinary(handle, err);
 	if (!rc)
 		rc = check_range(offset, count, err);
 	if (rc)
@@ -313,7 +319,9 @@ int loam_vfs_fsync(struct loam_vfs *vfs, struct loam_handle *handle, struct loam
 int loam_vfs_fallocate(struct loam_vfs *vfs, struct loam_caller *caller, struct loam_handle *handle,
 		       unsigned mode, uint64_t offset, uint64_t bytes, struct loam_err *err)
 {
-	int rc = check_range(offset, bytes, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = check_range(offset, bytes, err);
 	if (!rc)
 		rc = loam_vfs_settle(vfs, handle->ino, err);
 	if (rc)
@@ -334,7 +342,9 @@ int loam_vfs_copy_range(struct loam_vfs *vfs, struct loam_caller *caller, struct
 {
 	if (bytes > COPY_BYTES_MAX)
 		bytes = COPY_BYTES_MAX;
-	int rc = check_range(to_offset, bytes, err);
+	int rc = loam_vfs_admit(vfs, caller, err);
+	if (!rc)
+		rc = check_range(to_offset, bytes, err);
 	if (!rc)
 		rc = loam_vfs_settle(vfs, from->ino, err);
 	if (!rc)

@@ -15,7 +15,8 @@ struct loam_vfs {
 	struct loam_data *data;
 	struct loam_meta *meta;
 	struct loam_nodes *nodes;
-	struct loam_gates *gates; /* NULL without a tree */
+	struct loam_gates *gates;   /* NULL without a tree */
+	struct loam_roster *roster; /* likewise */
 	struct loam_passthrough *passthrough;
 	uint64_t attr_ns;
 	bool acl;
@@ -42,6 +43,9 @@ struct loam_dir_handle {
 	uint64_t asked_ns;
 };
 
+/* DENIED for a caller whom the roster shuts out: asked by each request that finds, opens or changes
+ * something. */
+int loam_vfs_admit(struct loam_vfs *vfs, const struct loam_caller *caller, struct loam_err *err);
 /* Length 1…255; shape is the kernel's business, limits are ours. */
 int loam_vfs_name(const char *text, struct loam_name *out, struct loam_err *err);
 /* True for .trash, .accesslog, .stats, .config and .control in the root. */

@@ -21,6 +21,7 @@
 
 #define GROUP	"/.loam/etc/group"
 #define GSHADOW "/.loam/etc/gshadow"
+#define ROSTER	"/.loam/etc/roster"
 
 static struct loam_account_store *store_of(struct loam_tree_world *world)
 {
@@ -231,6 +232,28 @@ static void a_removed_groups_directory_is_set_aside_for_the_administrator(void *
 	assert_int_not_equal(again, gid);
 }
 
+static void mounts_are_told_of_all_accounts(void **state)
+{
+	struct loam_tree_world *world = *state;
+	loam_tree_world_user(world, "alice");
+	loam_tree_world_user(world, "bob");
+	add(world, "team");
+	loam_tree_world_user(world, "carol");
+	assert_ok(loam_group_set_member(store_of(world), "team", "carol", false, &err));
+	expect_text(world, ROSTER, "20001 20001\n20002 20002\n20004 20004,20003\n");
+	assert_ok(loam_account_store_set_disabled(store_of(world), "alice", true, &err));
+	assert_ok(loam_account_store_remove_user(store_of(world), "bob", &err));
+	assert_ok(loam_group_remove(store_of(world), "team", &err));
+	expect_text(world, ROSTER, "20001 blocked\n20004 20004\n20002 blocked\n");
+	assert_ok(loam_account_store_set_disabled(store_of(world), "alice", false, &err));
+	expect_text(world, ROSTER, "20001 20001\n20004 20004\n20002 blocked\n");
+	/* what a killed command left undone, and an account that has expired */
+	assert_ok(loam_files_write(&world->volume, ROSTER, LOAM_SERVICE_ID, LOAM_SERVICE_ID, 0600,
+				   "old\n", 4, &err));
+	assert_ok(loam_account_store_publish(store_of(world), &err));
+	expect_text(world, ROSTER, "20001 20001\n20004 20004\n20002 blocked\n");
+}
+
 struct joiner {
 	struct loam_tree_world *world;
 	int number;
@@ -338,6 +361,7 @@ int main(void)
 		TEST(a_removed_users_namesake_is_in_none_of_his_groups),
 		TEST(a_new_user_can_be_put_into_groups_that_are_there),
 		TEST(a_removed_groups_directory_is_set_aside_for_the_administrator),
+		TEST(mounts_are_told_of_all_accounts),
 		TEST(members_added_at_once_are_all_there),
 		TEST(a_user_and_a_group_of_one_name_made_at_once_never_both_stand),
 	};

@@ -1,6 +1,7 @@
 /*
  * Gates and clones on the mounted file system, as several users. Names are sentences.
  */
+#include "core/clock.h"
 #include "fs/mount/loam_ioctl_format.h"
 #include "tests/support/mount_world.h"
 
@@ -143,6 +144,89 @@ static void a_gate_asks_for_groups_where_they_decide(void **state)
 	remove_gate();
 }
 
+/* ---- the roster ------------------------------------------------------------------------------ */
+
+static void write_roster(const char *text)
+{
+	mkdir(at(".loam"), 0711);
+	mkdir(at(".loam/etc"), 0700);
+	put(at(".loam/etc/new"), text, 0600);
+	assert_works(rename(at(".loam/etc/new"), at(".loam/etc/roster")));
+}
+
+static void remove_roster(void)
+{
+	assert_works(unlink(at(".loam/etc/roster")));
+	assert_works(rmdir(at(".loam/etc")));
+	assert_works(rmdir(at(".loam")));
+}
+
+/* Both answers, once the mount has looked at its roster again. */
+static void insider_will_find(struct insider *insider, int expected)
+{
+	int answers[2] = { -1, -1 };
+	for (int i = 0; i < 1000 && (answers[0] != expected || answers[1] != expected); i++) {
+		loam_clock_sleep_ms(10);
+		assert_int_equal(write(insider->ask[1], "a", 1), 1);
+		assert_int_equal(read(insider->answer[0], answers, sizeof(answers)),
+				 sizeof(answers));
+	}
+	assert_int_equal(answers[0], expected);
+	assert_int_equal(answers[1], expected);
+}
+
+static void who_is_on_the_roster_as_blocked_is_shut_out_everywhere(void **state)
+{
+	assert_works(mkdir(at("open"), 0777));
+	assert_works(chmod(at("open"), 0777));
+	put(at("open/file"), "text", 0666);
+	assert_works(chmod(at("open/file"), 0666));
+	struct insider bob, carol;
+	insider_start(&bob, BOB, NULL, 0, at("open"));
+	insider_start(&carol, CAROL, NULL, 0, at("open"));
+	insider_finds(&bob, 0);
+	write_roster("x blocked\n20002 blocked\n20002 20002\n20003 blocked no\n\n0 blocked\n");
+	insider_will_find(&bob, EACCES);
+	insider_finds(&carol, 0);
+	const char *file = at("open/file");
+	assert_int_equal(as(BOB, try_read, file), EACCES);
+	assert_int_equal(as(BOB, try_write, file), EACCES);
+	assert_int_equal(as(BOB, try_create, at("open/new")), EACCES);
+	assert_int_equal(as(BOB, try_unlink, file), EACCES);
+	assert_int_equal(as(BOB, try_list, at("open")), EACCES);
+	assert_int_equal(as(0, try_read, file), 0);
+	write_roster("20002 20002\n");
+	insider_will_find(&bob, 0);
+	write_roster("20002 blocked");
+	insider_will_find(&bob, EACCES);
+	remove_roster();
+	insider_will_find(&bob, 0);
+	insider_stop(&bob);
+	insider_stop(&carol);
+	assert_works(unlink(at("open/file")));
+	assert_works(rmdir(at("open")));
+}
+
+/* A process keeps its groups for life; at a gate only those count that its user is still in. */
+static void a_group_that_is_not_on_the_roster_counts_no_more_at_a_gate(void **state)
+{
+	make_gate();
+	set_acl(at("models/ns/repo"), ACL_TYPE_ACCESS, "u::rwx,g::-,g:21000:r-x,m::r-x,o::-");
+	gid_t group = GROUP;
+	struct insider carol;
+	insider_start(&carol, CAROL, &group, 1, at("models/ns/repo/sub"));
+	insider_finds(&carol, 0);
+	write_roster("20003 20003,21001\n");
+	insider_will_find(&carol, EACCES);
+	write_roster("20003 20003,21000\n20002 20002\n");
+	insider_will_find(&carol, 0);
+	write_roster("20003 20003,21000,\n"); /* a bad line is none */
+	insider_finds(&carol, 0);
+	insider_stop(&carol);
+	remove_roster();
+	remove_gate();
+}
+
 /* ---- clones ---------------------------------------------------------------------------------- */
 
 static int clone_at(const char *from, const char *to_dir, const char *name, unsigned flags,
@@ -281,6 +365,8 @@ int main(void)
 		cmocka_unit_test(a_gate_takes_the_write_bit_away),
 		cmocka_unit_test(a_gate_is_asked_again_inside),
 		cmocka_unit_test(a_gate_asks_for_groups_where_they_decide),
+		cmocka_unit_test(who_is_on_the_roster_as_blocked_is_shut_out_everywhere),
+		cmocka_unit_test(a_group_that_is_not_on_the_roster_counts_no_more_at_a_gate),
 		cmocka_unit_test(a_clone_is_the_callers_own),
 		cmocka_unit_test(a_signal_ends_a_clone_and_leaves_nothing),
 	};
