@@ -117,6 +117,47 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 	return 0;
 }
 
+static const char *const want_names[] = {
+	[LOAM_WANT_READ] = "read", [LOAM_WANT_WRITE] = "write", [LOAM_WANT_ADMIN] = "admin"
+};
+
+const char *loam_want_name(enum loam_want want)
+{
+	return want_names[want];
+}
+
+int loam_want_parse(const char *text, enum loam_want *out, struct loam_err *err)
+{
+	for (int want = LOAM_WANT_READ; want <= LOAM_WANT_ADMIN; want++) {
+		if (strcmp(text, want_names[want]) == 0) {
+			*out = (enum loam_want)want;
+			return 0;
+		}
+	}
+	return loam_fail(err, LOAM_E_UNPROCESSABLE, "'%.40s' is not read, write or admin", text);
+}
+
+int loam_auth_check_account(const struct loam_principal *who, const char *user, enum loam_want want,
+			    struct loam_err *err)
+{
+	if (who->kind == LOAM_ADMIN)
+		return 0;
+	if (who->kind == LOAM_ANONYMOUS)
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
+	if (user && strcmp(user, who->user) != 0)
+		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", user);
+	if (who->kind == LOAM_USER)
+		return 0;
+	if (who->kind != LOAM_TOKEN)
+		return loam_fail(err, LOAM_E_DENIED, "this credential is good for one thing only");
+	if (who->only_repo[0])
+		return loam_fail(err, LOAM_E_DENIED, "this token is for '%s' only", who->only_repo);
+	if (!loam_auth_scope_allows(who->scope, want))
+		return loam_fail(err, LOAM_E_DENIED, "this token has not the scope '%s'",
+				 loam_want_name(want));
+	return 0;
+}
+
 /* ---- credentials ----------------------------------------------------------------------------- */
 
 static int wrong(struct loam_err *err)

@@ -76,6 +76,18 @@ struct loam_account_store *loam_auth_accounts(struct loam_auth *auth);
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 		    const struct loam_repo *repo, enum loam_want want, struct loam_gate *out_gate,
 		    struct loam_err *err);
+/*
+ * May who do want to the account named user (NULL: to his own)? A token needs the scope, and must
+ * not be bound to one repository. Errors: UNAUTHENTICATED for anonymous callers, NOT_FOUND for
+ * another's account (absent alike), DENIED for a token that is too weak.
+ */
+int loam_auth_check_account(const struct loam_principal *who, const char *user, enum loam_want want,
+			    struct loam_err *err);
+/* The scope bit that want needs of a token, and its name: "read", "write", "admin". */
+bool loam_auth_scope_allows(unsigned scope, enum loam_want want);
+const char *loam_want_name(enum loam_want want);
+int loam_want_parse(const char *text, enum loam_want *out, struct loam_err *err);
+
 /* The principal of an Authorization header (Basic with password or token, Bearer); NULL: anonymous.
  * UNAUTHENTICATED with one fixed text for everything wrong; BUSY when too many guesses run.
  * peer: address for the slow-down against guessing. */

@@ -1,6 +1,8 @@
 /*
- * loam group …: groups of users from the command line. Whoever holds META is the administrator.
+ * loam group …: groups of users from the command line. The administrator makes and removes them;
+ * their members are the matter of their managers, too, through a server.
  */
+#include "auth/ask.h"
 #include "auth/commands.h"
 #include "auth/groups.h"
 #include "auth/instance.h"
@@ -11,21 +13,21 @@
 #include <string.h>
 
 struct group_opts {
-	const char *meta;
+	struct loam_ask_options ask; /* of `add` and `del` the volume only */
 	uint64_t gid;
 	bool json, manager;
 };
 
-#define META_OPT                                                           \
-	LOAM_OPT(struct group_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL", \
+#define META_OPT                                                               \
+	LOAM_OPT(struct group_opts, ask.meta, "meta", 0, LOAM_OPT_TEXT, "URL", \
 		 "the volume (default: LOAM_META, then meta.url of the configuration)")
 #define JSON_OPT LOAM_OPT(struct group_opts, json, "json", 0, LOAM_OPT_FLAG, NULL, "print JSON")
 
 static int open_instance(const struct group_opts *opts, struct loam_instance **out,
 			 struct loam_err *err)
 {
-	return loam_instance_open(&(struct loam_instance_options){ .meta_url = opts->meta }, out,
-				  err);
+	return loam_instance_open(&(struct loam_instance_options){ .meta_url = opts->ask.meta },
+				  out, err);
 }
 
 /* ---- add, del -------------------------------------------------------------------------------- */
@@ -104,90 +106,85 @@ const struct loam_cmd loam_cmd_group_del = {
 
 /* ---- show, list ------------------------------------------------------------------------------ */
 
-static json_t *names_json(const struct loam_names *names)
+static const char *text(const json_t *object, const char *name)
 {
-	json_t *array = json_array();
-	for (size_t i = 0; i < names->count; i++)
-		json_array_append_new(array, json_string(names->at[i]));
-	return array;
+	const char *value = json_string_value(json_object_get(object, name));
+	return value ? value : "";
 }
 
-static json_t *group_json(const struct loam_group *group)
+static bool holds(const json_t *names, const char *name)
 {
-	return json_pack("{s:s, s:I, s:o, s:o}", "name", group->name, "gid", (json_int_t)group->gid,
-			 "members", names_json(&group->members), "managers",
-			 names_json(&group->managers));
+	size_t index;
+	json_t *value;
+	json_array_foreach (names, index, value) {
+		if (strcmp(json_string_value(value), name) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* "alice (manager) bob carol" */
-static void print_group(const struct loam_group *group)
+static void print_group(const json_t *group)
 {
-	printf("%-24s gid %-6u", group->name, group->gid);
-	for (size_t i = 0; i < group->members.count; i++) {
-		const char *name = group->members.at[i];
-		printf(" %s%s", name, loam_names_hold(&group->managers, name) ? " (manager)" : "");
+	const json_t *managers = json_object_get(group, "managers");
+	fprintf(loam_cmd_out(), "%-24s gid %-6lld", text(group, "name"),
+		(long long)json_integer_value(json_object_get(group, "gid")));
+	size_t index;
+	json_t *member;
+	json_array_foreach (json_object_get(group, "members"), index, member) {
+		const char *name = json_string_value(member);
+		fprintf(loam_cmd_out(), " %s%s", name ? name : "",
+			name && holds(managers, name) ? " (manager)" : "");
 	}
-	printf("\n");
-}
-
-static int compare_groups(const void *a, const void *b)
-{
-	return strcmp((*(const struct loam_group *const *)a)->name,
-		      (*(const struct loam_group *const *)b)->name);
-}
-
-static int print_all(const struct loam_accounts *accounts, bool json, struct loam_err *err)
-{
-	size_t count = 0, all = HASH_CNT(by_name, accounts->groups_by_name);
-	loam_auto_free const struct loam_group **rows = loam_xcalloc(all + 1, sizeof(*rows));
-	for (const struct loam_group *row = accounts->groups_by_name; row; row = row->by_name.next)
-		if (!loam_accounts_is_own_group(accounts, row))
-			rows[count++] = row;
-	qsort(rows, count, sizeof(*rows), compare_groups);
-	loam_auto_json json_t *array = json_array();
-	for (size_t i = 0; i < count; i++) {
-		if (json)
-			json_array_append_new(array, group_json(rows[i]));
-		else
-			print_group(rows[i]);
-	}
-	return json ? loam_json_show(array, err) : 0;
-}
-
-static int print_one(const struct loam_accounts *accounts, const char *name, bool json,
-		     struct loam_err *err)
-{
-	const struct loam_group *group = loam_accounts_group(accounts, name);
-	if (!group || loam_accounts_is_own_group(accounts, group))
-		return loam_fail(err, LOAM_E_NOT_FOUND, "no group '%.40s'", name);
-	if (!json) {
-		print_group(group);
-		return 0;
-	}
-	loam_auto_json json_t *object = group_json(group);
-	return loam_json_show(object, err);
+	fprintf(loam_cmd_out(), "\n");
 }
 
 static int run_show(const void *options, int argc, char **argv)
 {
 	const struct group_opts *opts = options;
 	struct loam_err err = { 0 };
-	loam_auto_instance struct loam_instance *instance = NULL;
-	const struct loam_accounts *accounts = NULL;
-	if (open_instance(opts, &instance, &err) < 0 ||
-	    loam_account_store_get(loam_auth_accounts(instance->auth), true, &accounts, &err) < 0)
-		return loam_cmd_failed(&err);
-	int rc = argc == 1 ? print_one(accounts, argv[0], opts->json, &err)
-			   : print_all(accounts, opts->json, &err);
-	loam_account_store_put(loam_auth_accounts(instance->auth), accounts);
+	loam_auto_ask struct loam_ask *ask = NULL;
+	loam_auto_json json_t *group = NULL;
+	const struct loam_op_word words[] = { { "group", argv[0] }, { NULL, NULL } };
+	int rc = loam_ask_open(&opts->ask, &ask, &err);
+	if (rc == 0)
+		rc = loam_ask_op(ask, &loam_op_group_show, words, NULL, &group, &err);
+	if (rc == 0 && opts->json)
+		rc = loam_json_show(group, &err);
+	else if (rc == 0)
+		print_group(group);
 	return rc < 0 ? loam_cmd_failed(&err) : 0;
+}
+
+static int run_list(const void *options, int argc, char **argv)
+{
+	const struct group_opts *opts = options;
+	struct loam_err err = { 0 };
+	loam_auto_ask struct loam_ask *ask = NULL;
+	loam_auto_json json_t *rows = NULL;
+	int rc = loam_ask_open(&opts->ask, &ask, &err);
+	if (rc == 0)
+		rc = loam_ask_op(ask, &loam_op_group_list, NULL, NULL, &rows, &err);
+	if (rc == 0 && opts->json)
+		rc = loam_json_show(rows, &err);
+	if (rc < 0)
+		return loam_cmd_failed(&err);
+	size_t index;
+	json_t *group;
+	if (!opts->json)
+		json_array_foreach (rows, index, group) {
+			print_group(group);
+		}
+	return 0;
 }
 
 const struct loam_cmd loam_cmd_group_show = {
 	.name = "group show",
 	.usage = "[options] GROUP",
 	.summary = "print a group: its number, members and managers",
-	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ LOAM_ASK_OPTS(struct group_opts), JSON_OPT,
+					      LOAM_OPT_END },
 	.options_bytes = sizeof(struct group_opts),
 	.args_min = 1,
 	.args_max = 1,
@@ -198,46 +195,58 @@ const struct loam_cmd loam_cmd_group_list = {
 	.name = "group list",
 	.usage = "[options]",
 	.summary = "print all groups, but the users' own",
-	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ LOAM_ASK_OPTS(struct group_opts), JSON_OPT,
+					      LOAM_OPT_END },
 	.options_bytes = sizeof(struct group_opts),
-	.run = run_show,
+	.run = run_list,
 };
 
 /* ---- member add, member del ------------------------------------------------------------------ */
 
+/* body NULL: takes the member out. */
+static int change_member(const struct group_opts *opts, const struct loam_op *op, char **argv,
+			 const json_t *body)
+{
+	struct loam_err err = { 0 };
+	loam_auto_ask struct loam_ask *ask = NULL;
+	loam_auto_json json_t *answer = NULL;
+	const struct loam_op_word words[] = { { "group", argv[0] },
+					      { "member", argv[1] },
+					      { NULL, NULL } };
+	if (loam_ask_open(&opts->ask, &ask, &err) < 0 ||
+	    loam_ask_op(ask, op, words, body, &answer, &err) < 0)
+		return loam_cmd_failed(&err);
+	return 0;
+}
+
 static int run_member_add(const void *options, int argc, char **argv)
 {
 	const struct group_opts *opts = options;
-	struct loam_err err = { 0 };
-	loam_auto_instance struct loam_instance *instance = NULL;
-	if (open_instance(opts, &instance, &err) < 0 ||
-	    loam_group_set_member(loam_auth_accounts(instance->auth), argv[0], argv[1],
-				  opts->manager, &err) < 0)
-		return loam_cmd_failed(&err);
-	fprintf(stderr, "loam: %s is a %s of %s\n", argv[1], opts->manager ? "manager" : "member",
-		argv[0]);
-	return 0;
+	loam_auto_json json_t *body = json_pack("{s:b}", "manager", opts->manager);
+	int status = change_member(opts, &loam_op_member_set, argv, body);
+	if (status == 0)
+		fprintf(loam_cmd_err(), "loam: %s is a %s of %s\n", argv[1],
+			opts->manager ? "manager" : "member", argv[0]);
+	return status;
 }
 
 static int run_member_del(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	loam_auto_instance struct loam_instance *instance = NULL;
-	if (open_instance(options, &instance, &err) < 0 ||
-	    loam_group_remove_member(loam_auth_accounts(instance->auth), argv[0], argv[1], &err) <
-		    0)
-		return loam_cmd_failed(&err);
-	fprintf(stderr, "loam: %s is no member of %s any more\n", argv[1], argv[0]);
-	return 0;
+	int status = change_member(options, &loam_op_member_remove, argv, NULL);
+	if (status == 0)
+		fprintf(loam_cmd_err(), "loam: %s is no member of %s any more\n", argv[1], argv[0]);
+	return status;
 }
 
 const struct loam_cmd loam_cmd_group_member_add = {
 	.name = "group member add",
 	.usage = "[options] GROUP USER",
 	.summary = "make a user a member of a group",
+	.details = LOAM_ASK_HELP,
 	.options =
 		(const struct loam_opt[]){
-			META_OPT,
+			LOAM_ASK_OPTS(struct group_opts),
 			LOAM_OPT(struct group_opts, manager, "manager", 0, LOAM_OPT_FLAG, NULL,
 				 "one who may change the members, too; without it, a manager "
 				 "becomes an ordinary member"),
@@ -252,7 +261,8 @@ const struct loam_cmd loam_cmd_group_member_del = {
 	.name = "group member del",
 	.usage = "[options] GROUP USER",
 	.summary = "take a user out of a group",
-	.options = (const struct loam_opt[]){ META_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ LOAM_ASK_OPTS(struct group_opts), LOAM_OPT_END },
 	.options_bytes = sizeof(struct group_opts),
 	.args_min = 2,
 	.args_max = 2,

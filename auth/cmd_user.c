@@ -1,17 +1,17 @@
 /*
  * loam user …: accounts from the command line. Whoever holds META is the administrator.
  */
+#include "auth/ask.h"
 #include "auth/commands.h"
 #include "auth/instance.h"
 #include "auth/key_file.h"
-#include "core/clock.h"
 #include "core/json.h"
+#include "core/terminal.h"
 
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 
 struct user_opts {
 	const char *meta;
@@ -19,12 +19,6 @@ struct user_opts {
 	uint64_t uid;
 	struct loam_opt_list groups;
 	bool json;
-	const char *scope;
-	uint64_t days;
-	const char *repo;
-	const char *label;
-	const char *revoke;
-	bool list;
 };
 
 #define META_OPT                                                          \
@@ -113,19 +107,13 @@ const struct loam_cmd loam_cmd_user_add = {
 	.run = run_add,
 };
 
-/* ---- user show, user list -------------------------------------------------------------------- */
+/* ---- user list ------------------------------------------------------------------------------- */
 
 static json_t *account_json(const struct loam_account *account)
 {
 	return json_pack("{s:s, s:I, s:I, s:s, s:b}", "name", account->name, "uid",
 			 (json_int_t)account->uid, "gid", (json_int_t)account->gid, "home",
 			 account->home, "disabled", account->disabled);
-}
-
-static void print_account(const struct loam_account *account)
-{
-	printf("%-24s uid %-6u gid %-6u %s%s\n", account->name, account->uid, account->gid,
-	       account->home, account->disabled ? "  disabled" : "");
 }
 
 static int compare_accounts(const void *a, const void *b)
@@ -143,29 +131,14 @@ static int print_all(const struct loam_accounts *accounts, bool json, struct loa
 	qsort(rows, count, sizeof(*rows), compare_accounts);
 	loam_auto_json json_t *array = json_array();
 	for (size_t i = 0; i < count; i++) {
-		if (json)
-			json_array_append_new(array, account_json(rows[i]));
-		else
-			print_account(rows[i]);
+		json_array_append_new(array, account_json(rows[i]));
+		if (!json)
+			loam_print_account(json_array_get(array, i));
 	}
 	return json ? loam_json_show(array, err) : 0;
 }
 
-static int print_one(const struct loam_accounts *accounts, const char *name, bool json,
-		     struct loam_err *err)
-{
-	const struct loam_account *account = loam_accounts_by_name(accounts, name);
-	if (!account)
-		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", name);
-	if (!json) {
-		print_account(account);
-		return 0;
-	}
-	loam_auto_json json_t *object = account_json(account);
-	return loam_json_show(object, err);
-}
-
-static int run_show(const void *options, int argc, char **argv)
+static int run_list(const void *options, int argc, char **argv)
 {
 	const struct user_opts *opts = options;
 	struct loam_err err = { 0 };
@@ -174,22 +147,10 @@ static int run_show(const void *options, int argc, char **argv)
 	if (open_instance(opts, &instance, &err) < 0 ||
 	    loam_account_store_get(loam_auth_accounts(instance->auth), true, &accounts, &err) < 0)
 		return loam_cmd_failed(&err);
-	int rc = argc == 1 ? print_one(accounts, argv[0], opts->json, &err)
-			   : print_all(accounts, opts->json, &err);
+	int rc = print_all(accounts, opts->json, &err);
 	loam_account_store_put(loam_auth_accounts(instance->auth), accounts);
 	return rc < 0 ? loam_cmd_failed(&err) : 0;
 }
-
-const struct loam_cmd loam_cmd_user_show = {
-	.name = "user show",
-	.usage = "[options] NAME",
-	.summary = "print one account",
-	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
-	.options_bytes = sizeof(struct user_opts),
-	.args_min = 1,
-	.args_max = 1,
-	.run = run_show,
-};
 
 const struct loam_cmd loam_cmd_user_list = {
 	.name = "user list",
@@ -197,7 +158,7 @@ const struct loam_cmd loam_cmd_user_list = {
 	.summary = "print all accounts",
 	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct user_opts),
-	.run = run_show,
+	.run = run_list,
 };
 
 /* ---- user disable, enable, del --------------------------------------------------------------- */
@@ -253,42 +214,14 @@ NAME_COMMAND(loam_cmd_user_del, "user del",
 
 /* ---- user password --------------------------------------------------------------------------- */
 
-/* From a terminal without echo, asked twice, or one line of stdin. */
-static int read_line(FILE *from, char *out, size_t out_bytes, struct loam_err *err)
-{
-	if (!fgets(out, (int)out_bytes, from))
-		return loam_fail(err, LOAM_E_INVALID, "no password was given");
-	size_t bytes = strlen(out);
-	if (bytes > 0 && out[bytes - 1] == '\n')
-		out[bytes - 1] = '\0';
-	return 0;
-}
-
-static int ask(const char *prompt, char *out, size_t out_bytes, struct loam_err *err)
-{
-	struct termios shown, hidden;
-	bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
-	if (terminal) {
-		fprintf(stderr, "%s", prompt);
-		hidden = shown;
-		hidden.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-	}
-	int rc = read_line(stdin, out, out_bytes, err);
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-		fprintf(stderr, "\n");
-	}
-	return rc;
-}
-
+/* From a terminal, asked twice, or one line of stdin. */
 static int read_password(char *out, size_t out_bytes, struct loam_err *err)
 {
-	int rc = ask("New password: ", out, out_bytes, err);
+	int rc = loam_terminal_secret("New password: ", "password", out, out_bytes, err);
 	if (rc < 0 || !isatty(STDIN_FILENO))
 		return rc;
 	char again[LOAM_PASSWORD_BYTES_MAX + 2];
-	rc = ask("Again: ", again, sizeof(again), err);
+	rc = loam_terminal_secret("Again: ", "password", again, sizeof(again), err);
 	if (rc == 0 && strcmp(again, out) != 0)
 		rc = loam_fail(err, LOAM_E_INVALID, "the two differ");
 	explicit_bzero(again, sizeof(again));
@@ -312,127 +245,3 @@ static int run_password(const void *options, int argc, char **argv)
 
 NAME_COMMAND(loam_cmd_user_password, "user password",
 	     "set a password, from the terminal or the first line of stdin", run_password);
-
-/* ---- user token ------------------------------------------------------------------------------ */
-
-static int fill_token(const struct user_opts *opts, const char *user, struct loam_token *token,
-		      struct loam_err *err)
-{
-	snprintf(token->user, sizeof(token->user), "%s", user);
-	snprintf(token->label, sizeof(token->label), "%s", opts->label ? opts->label : "");
-	token->created = loam_clock_now().tv_sec;
-	token->expires = opts->days ? token->created + (int64_t)opts->days * 86400 : 0;
-	token->scope = LOAM_SCOPE_READ;
-	if (strcmp(opts->scope, "write") == 0)
-		token->scope |= LOAM_SCOPE_WRITE;
-	else if (strcmp(opts->scope, "read") != 0)
-		return loam_fail(err, LOAM_E_INVALID, "--scope is read or write");
-	if (!opts->repo)
-		return 0;
-	struct loam_repo repo;
-	int rc = loam_repo_parse(opts->repo, &repo, err);
-	if (rc == 0)
-		loam_repo_text(&repo, token->repo);
-	return rc;
-}
-
-static int make_token(struct loam_instance *instance, const struct user_opts *opts,
-		      const char *user, struct loam_err *err)
-{
-	struct loam_token token = { 0 };
-	char text[LOAM_TOKEN_TEXT_BYTES];
-	uint32_t uid;
-	loam_token_make(text, &token);
-	int rc = loam_instance_uid(instance, user, &uid, err);
-	if (rc == 0)
-		rc = fill_token(opts, user, &token, err);
-	if (rc == 0)
-		rc = loam_account_store_add_token(loam_auth_accounts(instance->auth), &token, err);
-	if (rc == 0) {
-		fprintf(stderr, "loam: token %s of %s, shown this once:\n", token.id, user);
-		printf("%s\n", text);
-	}
-	explicit_bzero(text, sizeof(text));
-	return rc;
-}
-
-static int list_tokens(struct loam_instance *instance, const struct user_opts *opts,
-		       const char *user, struct loam_err *err)
-{
-	struct loam_account_store *store = loam_auth_accounts(instance->auth);
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(store, true, &accounts, err);
-	if (rc < 0)
-		return rc;
-	loam_auto_json json_t *array = json_array();
-	struct loam_token_row *row, *next;
-	HASH_ITER (by_hash, accounts->tokens, row, next) {
-		const struct loam_token *token = &row->token;
-		if (strcmp(token->user, user) != 0)
-			continue;
-		const char *scope = token->scope & LOAM_SCOPE_WRITE ? "write" : "read";
-		char until[LOAM_CLOCK_TEXT_BYTES] = "never";
-		if (token->expires != 0)
-			loam_clock_format(token->expires, until);
-		if (!opts->json)
-			printf("%s  %-5s  expires %-20s  %s %s\n", token->id, scope, until,
-			       token->repo, token->label);
-		json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "id",
-						       token->id, "scope", scope, "created",
-						       (json_int_t)token->created, "expires",
-						       (json_int_t)token->expires, "repo",
-						       token->repo, "label", token->label));
-	}
-	loam_account_store_put(store, accounts);
-	return opts->json ? loam_json_show(array, err) : 0;
-}
-
-static void init_token(void *options)
-{
-	struct user_opts *opts = options;
-	opts->scope = "write";
-	opts->days = 90;
-}
-
-static int run_token(const void *options, int argc, char **argv)
-{
-	const struct user_opts *opts = options;
-	struct loam_err err = { 0 };
-	loam_auto_instance struct loam_instance *instance = NULL;
-	int rc = open_instance(opts, &instance, &err);
-	if (rc == 0 && opts->list)
-		rc = list_tokens(instance, opts, argv[0], &err);
-	else if (rc == 0 && opts->revoke)
-		rc = loam_account_store_remove_token(loam_auth_accounts(instance->auth), argv[0],
-						     opts->revoke, &err);
-	else if (rc == 0)
-		rc = make_token(instance, opts, argv[0], &err);
-	return rc < 0 ? loam_cmd_failed(&err) : 0;
-}
-
-const struct loam_cmd loam_cmd_user_token = {
-	.name = "user token",
-	.usage = "[options] NAME",
-	.summary = "print a new token, list tokens, or revoke one",
-	.options =
-		(const struct loam_opt[]){
-			META_OPT,
-			LOAM_OPT(struct user_opts, scope, "scope", 0, LOAM_OPT_TEXT, "read|write",
-				 "what the new token may do (write)"),
-			LOAM_OPT(struct user_opts, days, "days", 0, LOAM_OPT_NUMBER, "N",
-				 "life of the new token; 0: no end (90)", .min = 0, .max = 36500),
-			LOAM_OPT(struct user_opts, repo, "repo", 0, LOAM_OPT_TEXT, "REPO",
-				 "only this repository"),
-			LOAM_OPT(struct user_opts, label, "label", 0, LOAM_OPT_TEXT, "TEXT",
-				 "shown in the list"),
-			LOAM_OPT(struct user_opts, list, "list", 0, LOAM_OPT_FLAG, NULL,
-				 "list the tokens of NAME"),
-			LOAM_OPT(struct user_opts, revoke, "revoke", 0, LOAM_OPT_TEXT, "ID",
-				 "revoke this token"),
-			JSON_OPT, LOAM_OPT_END },
-	.options_bytes = sizeof(struct user_opts),
-	.args_min = 1,
-	.args_max = 1,
-	.init = init_token,
-	.run = run_token,
-};

@@ -5,6 +5,7 @@
 #define LOAM_AUTH_COMMANDS_H
 
 #include "core/cmd.h"
+#include "core/json.h"
 
 extern const struct loam_cmd loam_cmd_user_key_add, loam_cmd_user_key_list, loam_cmd_user_key_del,
 	loam_cmd_repo_key_add, loam_cmd_repo_key_list, loam_cmd_repo_key_del;
@@ -13,6 +14,10 @@ extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_use
 	loam_cmd_user_token, loam_cmd_group_add, loam_cmd_group_del, loam_cmd_group_show,
 	loam_cmd_group_list, loam_cmd_group_member_add, loam_cmd_group_member_del,
 	loam_cmd_namespace_create, loam_cmd_namespace_list, loam_cmd_namespace_owner,
-	loam_cmd_namespace_show, loam_cmd_grant, loam_cmd_revoke;
+	loam_cmd_namespace_show, loam_cmd_grant, loam_cmd_revoke, loam_cmd_login, loam_cmd_logout,
+	loam_cmd_whoami, loam_cmd_credential;
+
+/* The line of `user show` and `user list`, from the JSON of an account. */
+void loam_print_account(const json_t *account);
 
 #endif

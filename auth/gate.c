@@ -185,21 +185,26 @@ int loam_gate_read(const struct loam_tree *tree, const struct loam_repo *repo,
 
 /* ---- the decision ---------------------------------------------------------------------------- */
 
+bool loam_auth_scope_allows(unsigned scope, enum loam_want want)
+{
+	switch (want) {
+	case LOAM_WANT_READ:
+		return scope & (LOAM_SCOPE_READ | LOAM_SCOPE_WRITE | LOAM_SCOPE_ADMIN);
+	case LOAM_WANT_WRITE:
+		return scope & (LOAM_SCOPE_WRITE | LOAM_SCOPE_ADMIN);
+	case LOAM_WANT_ADMIN:
+		return scope & LOAM_SCOPE_ADMIN;
+	}
+	return false;
+}
+
 static bool has_scope(const struct loam_principal *who, const char *repo_text, enum loam_want want)
 {
 	if (who->kind != LOAM_TOKEN && who->kind != LOAM_DEPLOY)
 		return true;
 	if (who->only_repo[0] != '\0' && strcmp(who->only_repo, repo_text) != 0)
 		return false;
-	switch (want) {
-	case LOAM_WANT_READ:
-		return who->scope & (LOAM_SCOPE_READ | LOAM_SCOPE_WRITE | LOAM_SCOPE_ADMIN);
-	case LOAM_WANT_WRITE:
-		return who->scope & (LOAM_SCOPE_WRITE | LOAM_SCOPE_ADMIN);
-	case LOAM_WANT_ADMIN:
-		return who->scope & LOAM_SCOPE_ADMIN;
-	}
-	return false;
+	return loam_auth_scope_allows(who->scope, want);
 }
 
 static bool is_in_group(const struct loam_principal *who, uint32_t gid)

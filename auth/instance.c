@@ -89,21 +89,3 @@ void loam_instance_close(struct loam_instance *instance)
 	loam_config_free(instance->config);
 	free(instance);
 }
-
-int loam_instance_uid(struct loam_instance *instance, const char *user, uint32_t *out_uid,
-		      struct loam_err *err)
-{
-	struct loam_account_store *store = loam_auth_accounts(instance->auth);
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(store, true, &accounts, err);
-	if (rc < 0)
-		return rc;
-	const struct loam_account *account = loam_accounts_by_name(accounts, user);
-	if (account)
-		*out_uid = account->uid;
-	else
-		rc = loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s' (loam user add %s)", user,
-			       user);
-	loam_account_store_put(store, accounts);
-	return rc;
-}

@@ -32,8 +32,4 @@ void loam_instance_close(struct loam_instance *instance);
 LOAM_DEFINE_AUTO(loam_auto_instance, struct loam_instance, loam_instance_close)
 #define loam_auto_instance __attribute__((cleanup(loam_auto_instance_)))
 
-/* uid of a user; NOT_FOUND when there is none. */
-int loam_instance_uid(struct loam_instance *instance, const char *user, uint32_t *out_uid,
-		      struct loam_err *err);
-
 #endif

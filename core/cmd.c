@@ -17,7 +17,29 @@
 #define EXIT_MISUSED 2
 #define HELP_COLUMN  34
 
-static const struct loam_cmd *current; /* for messages; set once by loam_cmd_main */
+/* For messages; of this thread, since sessions of others run beside one another. */
+static _Thread_local const struct loam_cmd *current;
+static _Thread_local const struct loam_cmd_session *session;
+
+FILE *loam_cmd_in(void)
+{
+	return session ? session->in : stdin;
+}
+
+FILE *loam_cmd_out(void)
+{
+	return session ? session->out : stdout;
+}
+
+FILE *loam_cmd_err(void)
+{
+	return session ? session->err : stderr;
+}
+
+const void *loam_cmd_caller(void)
+{
+	return session ? session->caller : NULL;
+}
 
 int loam_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 		   struct loam_err *err)
@@ -40,7 +62,8 @@ int loam_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 int loam_cmd_failed(const struct loam_err *err)
 {
 	const char *text = err->text[0] ? err->text : loam_code_meaning((int)err->code);
-	fprintf(stderr, "loam%s%s: %s\n", current ? " " : "", current ? current->name : "", text);
+	fprintf(loam_cmd_err(), "loam%s%s: %s\n", current ? " " : "", current ? current->name : "",
+		text);
 	return EXIT_FAILED;
 }
 
@@ -63,16 +86,17 @@ int loam_cmd_misused(const char *fmt, ...)
 	for (char *at = text; *at; at++) /* what was typed is shown, not obeyed */
 		if ((unsigned char)*at < ' ' || *at == 0x7f)
 			*at = '?';
-	fprintf(stderr, "loam%s%s: %s\n", current ? " " : "", current ? current->name : "", text);
-	print_usage(stderr);
+	fprintf(loam_cmd_err(), "loam%s%s: %s\n", current ? " " : "", current ? current->name : "",
+		text);
+	print_usage(loam_cmd_err());
 	return EXIT_MISUSED;
 }
 
 static int finish_stdout(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if (fflush(loam_cmd_out()) == 0 && !ferror(loam_cmd_out()))
 		return 0;
-	fprintf(stderr, "loam: write: %m\n");
+	fprintf(loam_cmd_err(), "loam: write: %m\n");
 	return EXIT_FAILED;
 }
 
@@ -102,13 +126,13 @@ static void print_option(FILE *out, const struct loam_opt *opt)
 
 static int print_help(void)
 {
-	print_usage(stdout);
-	printf("\n%s\n\noptions:\n", current->summary);
+	print_usage(loam_cmd_out());
+	fprintf(loam_cmd_out(), "\n%s\n\noptions:\n", current->summary);
 	for (const struct loam_opt *opt = current->options; opt && opt->name; opt++)
-		print_option(stdout, opt);
-	print_row(stdout, "  -h, --help", "show this");
+		print_option(loam_cmd_out(), opt);
+	print_row(loam_cmd_out(), "  -h, --help", "show this");
 	if (current->details)
-		printf("\n%s\n", current->details);
+		fprintf(loam_cmd_out(), "\n%s\n", current->details);
 	return finish_stdout();
 }
 
@@ -297,16 +321,16 @@ int loam_cmd_main(const struct loam_cmd *const *table, int argc, char **argv)
 {
 	current = NULL;
 	if (argc < 2) {
-		list_commands(stderr, table, NULL);
+		list_commands(loam_cmd_err(), table, NULL);
 		return EXIT_MISUSED;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
-		list_commands(stdout, table, NULL);
+		list_commands(loam_cmd_out(), table, NULL);
 		return finish_stdout();
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		printf("loam %s\n", LOAM_VERSION);
+		fprintf(loam_cmd_out(), "loam %s\n", LOAM_VERSION);
 		return finish_stdout();
 	}
 	size_t words = 0;
@@ -316,6 +340,17 @@ int loam_cmd_main(const struct loam_cmd *const *table, int argc, char **argv)
 	if (!is_group(table, argv[1]))
 		return loam_cmd_misused("there is no verb '%s'", argv[1]);
 	bool asked = argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
-	list_commands(asked ? stdout : stderr, table, argv[1]);
+	list_commands(asked ? loam_cmd_out() : loam_cmd_err(), table, argv[1]);
 	return asked ? finish_stdout() : EXIT_MISUSED;
+}
+
+int loam_cmd_run(const struct loam_cmd *const *table, int argc, char **argv,
+		 const struct loam_cmd_session *in_session)
+{
+	session = in_session;
+	int status = loam_cmd_main(table, argc, argv);
+	fflush(in_session->err);
+	session = NULL;
+	current = NULL;
+	return status;
 }

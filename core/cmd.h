@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum loam_opt_kind {
 	LOAM_OPT_FLAG,	 /* bool: --name, and --no-name sets it to false */
@@ -63,9 +64,23 @@ struct loam_cmd {
  * (anywhere before "--"), answers --help, and runs it. Returns the exit status. Of an option given
  * twice the last counts, but of a list. `loam`, `loam user`, `loam --help` list commands.
  *
- * Threads: once per process.
+ * Threads: one command at a time per thread.
  */
 int loam_cmd_main(const struct loam_cmd *const *table, int argc, char **argv);
+
+/* Whom a command speaks with: the process's own streams, or those of somebody who sent the command
+ * to a server (SSH). Commands that can be sent print to loam_cmd_out() and loam_cmd_err(). */
+struct loam_cmd_session {
+	FILE *in, *out, *err;
+	const void *caller; /* auth/ask.h: in whose name; never NULL */
+};
+/* loam_cmd_main within a session. argv[0] is skipped. */
+int loam_cmd_run(const struct loam_cmd *const *table, int argc, char **argv,
+		 const struct loam_cmd_session *session);
+FILE *loam_cmd_in(void);
+FILE *loam_cmd_out(void);
+FILE *loam_cmd_err(void);
+const void *loam_cmd_caller(void); /* NULL outside of a session */
 /* "loam VERB: message" on stderr, from the err; returns 1. */
 int loam_cmd_failed(const struct loam_err *err);
 /* Wrong usage found by the command itself: message and usage line on stderr; returns 2. */

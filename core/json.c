@@ -5,6 +5,7 @@
 #include "core/json.h"
 
 #include "core/auto.h"
+#include "core/cmd.h"
 #include "core/limits.h"
 
 #include <stdio.h>
@@ -95,7 +96,7 @@ int loam_json_show(const json_t *value, struct loam_err *err)
 	loam_auto_buf struct loam_buf text = LOAM_BUF(SHOWN_BYTES_MAX);
 	int rc = loam_json_print(value, &text, err);
 	if (rc == 0)
-		printf("%s\n", loam_buf_text(&text));
+		fprintf(loam_cmd_out(), "%s\n", loam_buf_text(&text));
 	return rc;
 }
 

@@ -24,7 +24,7 @@ int loam_json_parse_with_nul(const void *text, size_t text_bytes, json_t **out_v
 			     struct loam_err *err);
 /* Appends compact JSON, members in insertion order. */
 int loam_json_print(const json_t *value, struct loam_buf *out, struct loam_err *err);
-/* The same as one line on stdout: what --json prints. */
+/* The same as one line on the command's output: what --json prints. */
 int loam_json_show(const json_t *value, struct loam_err *err);
 /* Members of an object. 1 found, 0 absent or null, -UNPROCESSABLE of another type. */
 int loam_json_text(const json_t *object, const char *name, const char **out_text,

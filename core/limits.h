@@ -33,6 +33,9 @@
 #define LOAM_LFS_LOCKS_MAX	   10000 /* of one repository */
 #define LOAM_LFS_LOCKS_PAGE	   100
 
+/* API */
+#define LOAM_API_CALLS_PER_MINUTE 1200 /* and principal */
+
 /* Volume */
 #define LOAM_NAME_BYTES_MAX	   255
 #define LOAM_PATH_BYTES_MAX	   4096

@@ -63,8 +63,9 @@ struct loam_web_handler {
 	void (*end)(struct loam_web_request *request);
 };
 
-/* How an error is written: plain text (git, healthz) or LFS JSON with message and request_id. */
-enum loam_web_errors { LOAM_ERRORS_TEXT, LOAM_ERRORS_LFS };
+/* How an error is written: plain text (git, healthz), or JSON with message and request_id as
+ * git-lfs has it or as the API has it. */
+enum loam_web_errors { LOAM_ERRORS_TEXT, LOAM_ERRORS_LFS, LOAM_ERRORS_API };
 
 struct loam_web_route {
 	unsigned methods;  /* LOAM_GET | … */

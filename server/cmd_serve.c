@@ -1,6 +1,7 @@
 /*
- * loam serve: Git, LFS and health over HTTP until SIGTERM or SIGINT. The first signal lets running
- * transfers finish, a second one ends at once. All steps of a push but the mount's run below this.
+ * loam serve: Git, LFS, the API and health over HTTP until SIGTERM or SIGINT. The first signal
+ * lets running transfers finish, a second one ends at once. All steps of a push but the mount's
+ * run below this.
  *
  * Started by root it takes what only root can have (the ports, the TLS key, hook.sock beside the
  * configuration, the directory of repositories), becomes the service account for good, and only
@@ -11,6 +12,7 @@
 #include "core/clock.h"
 #include "core/confine.h"
 #include "core/log.h"
+#include "server/api.h"
 #include "server/commands.h"
 #include "server/doors.h"
 #include "server/git_slots.h"
@@ -60,6 +62,7 @@ struct serving {
 	struct loam_hook_socket *hooks;
 	bool hooks_for_all;
 	char *hooks_dir;
+	struct loam_op_context operations;
 	struct loam_server server;
 	struct loam_route_table tables[TABLES_MAX];
 	size_t table_count;
@@ -83,6 +86,7 @@ static void release_serving(struct serving *serving)
 		end_unfinished();
 	if (serving->reconciling)
 		loam_reconciler_stop(serving->publisher);
+	loam_api_free(serving->server.api);
 	loam_git_slots_free(serving->server.git_slots);
 	free(serving->hooks_dir);
 	if (serving->publisher)
@@ -142,7 +146,9 @@ static void add_tables(struct serving *serving)
 	struct loam_route_table lfs = { .routes = loam_lfs_routes };
 	while (lfs.routes[lfs.count].path)
 		lfs.count++;
+	const struct loam_route_table api = loam_api_routes(serving->server.api);
 	add_table(serving, &loam_health_routes);
+	add_table(serving, &api);
 	add_table(serving, &loam_git_routes);
 	add_table(serving, &lfs);
 }
@@ -169,6 +175,11 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 	server->authorize = loam_server_authorize;
 	server->git_dir = git_dir_of;
 	server->git_slots = loam_git_slots_new(LOAM_GIT_CHILDREN_MAX);
+	serving->operations = (struct loam_op_context){ .auth = instance->auth,
+							.config = instance->config,
+							.repos = server->repos,
+							.publisher = serving->publisher };
+	server->api = loam_api_new(&serving->operations);
 	add_tables(serving);
 	rc = open_hooks(serving, err);
 	if (rc < 0)
@@ -301,7 +312,7 @@ static int run_serve(const void *options, int argc, char **argv)
 const struct loam_cmd loam_cmd_serve = {
 	.name = "serve",
 	.usage = "[options]",
-	.summary = "serve Git, Git LFS and health over HTTP",
+	.summary = "serve Git, Git LFS, the API and health over HTTP",
 	.details =
 		"Ends on SIGTERM or SIGINT when running transfers have finished, after 30 s at\n"
 		"most; a second signal ends it at once. Passwords and tokens are taken over plain\n"

@@ -26,19 +26,22 @@
 #define WRITE_MS	   5000
 #define RETRY_AFTER	   "2"
 #define LFS_TYPE	   "application/vnd.git-lfs+json"
+#define API_TYPE	   "application/json"
+#define API_AREA	   "/api/"
 #define CHALLENGE	   "Basic realm=\"Loam\", charset=\"UTF-8\""
 #define PLAIN_HTTP_TEXT                                                                        \
 	"passwords and tokens are not taken over plain HTTP from other hosts: serve with TLS " \
 	"(--tls-cert and --tls-key), or set server.plainHttp = true\n"
 
-static void answer_lfs(struct http_exchange *exchange, int status, const char *text)
+static void answer_json(struct http_exchange *exchange, const char *type, int status,
+			const char *text)
 {
 	struct loam_web_request *web = &exchange->web;
 	size_t bytes = strcspn(text, "\n");
 	json_t *json = json_pack("{s:s%,s:s}", "message", text, bytes, "request_id", web->id);
 	if (!json)
 		json = json_pack("{s:s,s:s}", "message", "refused", "request_id", web->id);
-	loam_web_answer_json(web, status, LFS_TYPE, json);
+	loam_web_answer_json(web, status, type, json);
 	json_decref(json);
 }
 
@@ -53,13 +56,15 @@ void loam_http_answer_status(struct http_exchange *exchange, int status, const c
 {
 	struct loam_web_request *web = &exchange->web;
 	bool lfs = web->route && web->route->errors == LOAM_ERRORS_LFS;
+	bool api = web->route ? web->route->errors == LOAM_ERRORS_API
+			      : strncmp(exchange->raw_target, API_AREA, strlen(API_AREA)) == 0;
 	if (status == MHD_HTTP_UNAUTHORIZED && !may_challenge(exchange)) {
 		status = MHD_HTTP_FORBIDDEN;
 		text = PLAIN_HTTP_TEXT;
 	}
 	loam_web_response_release(&web->response);
-	if (lfs)
-		answer_lfs(exchange, status, text);
+	if (lfs || api)
+		answer_json(exchange, lfs ? LFS_TYPE : API_TYPE, status, text);
 	else
 		loam_web_answer_text(web, status, text);
 	loam_web_set_header(web, "Cache-Control", "no-store");

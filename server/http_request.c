@@ -152,13 +152,16 @@ static int check_route_headers(struct http_exchange *exchange, const char **out_
 	if (coding && strcasecmp(coding, "identity") != 0 && strcasecmp(coding, "gzip") != 0 &&
 	    strcasecmp(coding, "x-gzip") != 0)
 		return MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
-	if (route->errors != LOAM_ERRORS_LFS || route->handler->sink || route->body_max == 0)
+	if (route->errors == LOAM_ERRORS_TEXT || route->handler->sink || route->body_max == 0)
 		return 0;
-	*out_text = "send JSON (application/vnd.git-lfs+json)\n";
+	bool is_lfs = route->errors == LOAM_ERRORS_LFS;
+	*out_text = is_lfs ? "send JSON (application/vnd.git-lfs+json)\n"
+			   : "send JSON (application/json)\n";
 	if (type && strncasecmp(type, LFS_JSON_TYPE, strlen(LFS_JSON_TYPE)) != 0 &&
 	    strncasecmp(type, JSON_TYPE, strlen(JSON_TYPE)) != 0)
 		return MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
-	*out_text = "answers are JSON (application/vnd.git-lfs+json)\n";
+	*out_text = is_lfs ? "answers are JSON (application/vnd.git-lfs+json)\n"
+			   : "answers are JSON (application/json)\n";
 	return accept && !names_json(accept) ? MHD_HTTP_NOT_ACCEPTABLE : 0;
 }
 
@@ -193,7 +196,7 @@ static enum MHD_Result refuse_route(struct http_exchange *exchange)
 	return answer_early(exchange);
 }
 
-/* A place among the running ones, unless the row is the service's own (no parameter: healthz). */
+/* A place among the running ones, unless the row is the service's own (healthz). */
 static int take_place(struct http_exchange *exchange, const char **out_text)
 {
 	struct http_connection *connection = exchange->connection;
@@ -203,7 +206,9 @@ static int take_place(struct http_exchange *exchange, const char **out_text)
 	if (!connection->is_proxy &&
 	    loam_http_watch_count(http, connection->peer) > http->options.per_address_max)
 		return MHD_HTTP_TOO_MANY_REQUESTS;
-	if (!strchr(exchange->web.route->path, '{') && !atomic_load(&http->stopping))
+	bool is_own = exchange->web.route->errors == LOAM_ERRORS_TEXT &&
+		      !strchr(exchange->web.route->path, '{');
+	if (is_own && !atomic_load(&http->stopping))
 		return 0;
 	exchange->has_place = loam_http_watch_take_place(http);
 	if (exchange->has_place)

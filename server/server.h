@@ -10,6 +10,7 @@
 #include "lfs/lfs.h"
 #include "server/route.h"
 
+struct loam_api;
 struct loam_git_slots;
 struct loam_hook_socket;
 struct loam_publisher;
@@ -25,6 +26,7 @@ struct loam_server {
 	struct loam_publisher *publisher;
 	const char *repos; /* directory of bare repositories */
 	struct loam_git_slots *git_slots;
+	struct loam_api *api;
 
 	/* Who asks, and may they? 0, or the code to answer. cmd_serve: loam_server_authorize. */
 	int (*authorize)(struct loam_server *server, struct loam_web_request *request,
