@@ -54,12 +54,10 @@ static int make_repository(struct loam_add_rules *rules, struct loam_err *err)
 	return rc < 0 ? loam_git_fail(err, rc, "make a place for .gitignore files") : 0;
 }
 
-int loam_add_rules_new(struct loam_add_rules **out_rules, struct loam_err *err)
+int loam_add_rules_new(const char *bare, struct loam_add_rules **out_rules, struct loam_err *err)
 {
 	struct loam_add_rules *rules = loam_xnew(struct loam_add_rules);
-	const char *place = getenv("TMPDIR");
-	loam_auto_free char *dir =
-		loam_xasprintf("%s/loam-publish-XXXXXX", place && place[0] ? place : "/tmp");
+	loam_auto_free char *dir = loam_xasprintf("%s/objects/tmp_objdir-publish-XXXXXX", bare);
 	int rc = 0;
 	if (!mkdtemp(dir))
 		rc = loam_fail_errno(err, "make a directory like %s", dir);

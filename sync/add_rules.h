@@ -2,9 +2,9 @@
  * The rules of `git add` for a directory that is no work tree: .gitignore and the attribute filter
  * of .gitattributes, as libgit2 reads them.
  *
- * The files with the rules are laid out in a directory of their own on this host's disk (in
- * $TMPDIR, else /tmp), a repository without objects, which goes with the struct. Nothing of this
- * host's own Git configuration counts.
+ * The files with the rules are laid out in a directory of their own, a repository without objects,
+ * which goes with the struct. It stands beside the quarantines of pushes and is swept as they are
+ * (sync/git_push.h). Nothing of this host's own Git configuration counts.
  *
  * Threads: one at a time. Units: paths are relative to the top, "a/b".
  */
@@ -20,7 +20,8 @@
 
 struct loam_add_rules;
 
-int loam_add_rules_new(struct loam_add_rules **out_rules, struct loam_err *err);
+/* bare: the repository to publish to, in which a push has been entered. */
+int loam_add_rules_new(const char *bare, struct loam_add_rules **out_rules, struct loam_err *err);
 void loam_add_rules_free(struct loam_add_rules *rules);
 /* Is a file of this name one with rules? */
 bool loam_add_rules_is_one(const char *name);

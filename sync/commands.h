@@ -8,6 +8,6 @@
 
 extern const struct loam_cmd loam_cmd_repo_create, loam_cmd_repo_list, loam_cmd_repo_show,
 	loam_cmd_repo_delete, loam_cmd_repo_visibility, loam_cmd_repo_default_branch,
-	loam_cmd_clone, loam_cmd_fsck, loam_cmd_status;
+	loam_cmd_repo_fork, loam_cmd_publish, loam_cmd_clone, loam_cmd_fsck, loam_cmd_status;
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Pushes under way and what dead ones leave (sync/git_push.h; steps 5 to 7 of a push).
  *
- *   objects/tmp_objdir-*, objects/incoming-*   quarantine: what was unpacked and not taken
+ *   objects/tmp_objdir-*, objects/incoming-*   quarantine: what was unpacked and not taken; rules
+ *                                              of a published directory (sync/add_rules.h)
  *   refs/…/X.lock                              the branch was about to move
  *   packed-refs.lock, HEAD.lock                also taken by git commands that somebody runs here
  *                                              by hand and by ourselves, so only when they are old
@@ -22,8 +23,8 @@
 
 #define LOCK_NAME    "loam-pushes"
 #define DIR_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define DEPTH_MAX    64
-#define OLD_SECONDS  10 /* no git command holds packed-refs or HEAD for so long */
+#define DEPTH_MAX    128 /* what `loam publish` lays out is as deep as a tree may be */
+#define OLD_SECONDS  10	 /* no git command holds packed-refs or HEAD for so long */
 #define LOCK_ENDING  ".lock"
 #define QUARANTINE   "tmp_objdir-"
 #define QUARANTINE_2 "incoming-" /* before git 2.35 */

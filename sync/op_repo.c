@@ -23,13 +23,9 @@
 #define LIST_ROWS_DEFAULT 100
 
 const struct loam_op *const loam_sync_ops[] = {
-	&loam_op_repo_list,
-	&loam_op_repo_create,
-	&loam_op_repo_show,
-	&loam_op_repo_delete,
-	&loam_op_repo_visibility,
-	&loam_op_repo_default_branch,
-	NULL,
+	&loam_op_repo_list,    &loam_op_repo_create,	 &loam_op_repo_show,
+	&loam_op_repo_delete,  &loam_op_repo_visibility, &loam_op_repo_default_branch,
+	&loam_op_repo_publish, &loam_op_repo_fork,	 NULL,
 };
 
 /* ---- as JSON --------------------------------------------------------------------------------- */
@@ -203,10 +199,9 @@ static int choose_owner(struct loam_op_call *call, struct loam_grantee *out, str
 	return loam_auth_check_create(auth, call->who, &call->repo, out, err);
 }
 
-/* The URLs that users clone: models without their kind, as on the Hub. */
-static void add_urls(const struct loam_op_call *call, json_t *answer)
+void loam_repo_add_urls(const struct loam_op_call *call, const struct loam_repo *repo,
+			json_t *answer)
 {
-	const struct loam_repo *repo = &call->repo;
 	bool model = repo->kind == LOAM_KIND_MODELS;
 	loam_auto_free char *path =
 		loam_xasprintf("%s%s%s/%s.git", model ? "" : loam_kind_name(repo->kind),
@@ -242,7 +237,7 @@ static int run_create(struct loam_op_call *call, struct loam_err *err)
 	loam_repo_text(&call->repo, call->repo_text);
 	call->answer = json_pack("{s:s, s:s}", "repo", call->repo_text, "visibility",
 				 loam_visibility_name(visibility));
-	add_urls(call, call->answer);
+	loam_repo_add_urls(call, &call->repo, call->answer);
 	return 0;
 }
 

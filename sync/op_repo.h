@@ -9,6 +9,12 @@
 /* Ended by NULL. */
 extern const struct loam_op *const loam_sync_ops[];
 extern const struct loam_op loam_op_repo_list, loam_op_repo_show, loam_op_repo_create,
-	loam_op_repo_visibility, loam_op_repo_delete, loam_op_repo_default_branch;
+	loam_op_repo_visibility, loam_op_repo_delete, loam_op_repo_default_branch,
+	loam_op_repo_publish, loam_op_repo_fork;
+
+/* "url" and, where there is an SSH door, "ssh": what users clone; models without their kind, as on
+ * the Hub. */
+void loam_repo_add_urls(const struct loam_op_call *call, const struct loam_repo *repo,
+			json_t *answer);
 
 #endif

@@ -12,6 +12,7 @@
 #include "sync/workspace.h"
 
 #include "core/auto.h"
+#include "core/failpoint.h"
 #include "core/limits.h"
 #include "fs/files.h"
 #include "fs/meta/same_content.h"
@@ -483,11 +484,13 @@ int loam_workspace_tree(const struct loam_workspace *workspace, git_oid *out_tre
 	const struct place top = { .path = "",
 				   .shown = workspace->shown,
 				   .shown_ino = workspace->shown ? workspace->shown_ino : 0 };
-	int rc = loam_add_rules_new(&walk.rules, err);
+	int rc = loam_add_rules_new(git_repository_path(walk.git), &walk.rules, err);
 	if (rc == 0 && git_repository_odb(&walk.odb, walk.git) < 0)
 		rc = loam_git_fail(err, GIT_ERROR, "open the objects");
 	if (rc == 0)
 		rc = walk_dir(&walk, workspace->ino, &top, out_tree, err);
+	if (rc >= 0)
+		rc = loam_failpoint("workspace.walked", err);
 	if (rc >= 0)
 		rc = loam_object_batch_finish(workspace->batch, err);
 	git_odb_free(walk.odb);
