@@ -3,7 +3,7 @@
  */
 #include "auth/account_store_internal.h"
 
-#include "auth/auth.h"
+#include "auth/audit.h"
 #include "auth/fields.h"
 #include "core/auto.h"
 
@@ -66,8 +66,8 @@ static int change_add(void *arg, const struct loam_buf *old, struct loam_buf *ou
 	return rc < 0 ? rc : loam_lines_set(old, key->id, line, out, &had, err);
 }
 
-int loam_account_store_add_key(struct loam_account_store *store, const struct loam_ssh_key *key,
-			       struct loam_err *err)
+static int add_key(struct loam_account_store *store, const struct loam_ssh_key *key,
+		   struct loam_err *err)
 {
 	if (!loam_fields_may_hold(key->label))
 		return loam_fail(err, LOAM_E_UNPROCESSABLE,
@@ -78,6 +78,17 @@ int loam_account_store_add_key(struct loam_account_store *store, const struct lo
 	struct loam_ssh_key copy = *key;
 	rc = loam_account_store_change_file(store, LOAM_FILE_SSH_KEYS, change_add, &copy, err);
 	return loam_account_store_settle(store, rc, err);
+}
+
+int loam_account_store_add_key(struct loam_account_store *store, const struct loam_ssh_key *key,
+			       struct loam_err *err)
+{
+	int rc = add_key(store, key, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "key.add",
+						      .account = holder_of(key),
+						      .key = key->id,
+						      .detail = key->type },
+			  rc, err);
 }
 
 /* ---- removing -------------------------------------------------------------------------------- */
@@ -117,13 +128,23 @@ static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf 
 	return rc;
 }
 
-int loam_account_store_remove_key(struct loam_account_store *store, const char *holder,
-				  const char *id, struct loam_err *err)
+static int remove_key(struct loam_account_store *store, const char *holder, const char *id,
+		      struct loam_err *err)
 {
 	struct removal removal = { .holder = holder, .id = id };
 	int rc = loam_account_store_change_file(store, LOAM_FILE_SSH_KEYS, change_remove, &removal,
 						err);
 	return loam_account_store_settle(store, rc, err);
+}
+
+int loam_account_store_remove_key(struct loam_account_store *store, const char *holder,
+				  const char *id, struct loam_err *err)
+{
+	int rc = remove_key(store, holder, id, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "key.del",
+						      .account = holder,
+						      .key = id },
+			  rc, err);
 }
 
 /* Most holders have none: the file is then left as it is. */

@@ -3,12 +3,20 @@
  */
 #include "auth/account_store_internal.h"
 
+#include "auth/audit.h"
 #include "core/auto.h"
 
 #include <string.h>
 
-int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,
-				 struct loam_err *err)
+static const char *scope_word(unsigned scope)
+{
+	if (scope & LOAM_SCOPE_ADMIN)
+		return "admin";
+	return scope & LOAM_SCOPE_WRITE ? "write" : "read";
+}
+
+static int make_token(struct loam_account_store *store, const struct loam_token *token,
+		      struct loam_err *err)
 {
 	char line[LOAM_ACCOUNT_LINE_BYTES_MAX];
 	loam_token_print(token, line);
@@ -16,8 +24,19 @@ int loam_account_store_add_token(struct loam_account_store *store, const struct 
 	return loam_account_store_settle(store, rc, err);
 }
 
-int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
-				    const char *id, struct loam_err *err)
+int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,
+				 struct loam_err *err)
+{
+	int rc = make_token(store, token, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "token.create",
+						      .account = token->user,
+						      .token = token->id,
+						      .detail = scope_word(token->scope) },
+			  rc, err);
+}
+
+static int drop_token(struct loam_account_store *store, const char *user, const char *id,
+		      struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(store, true, &accounts, err);
@@ -34,4 +53,14 @@ int loam_account_store_remove_token(struct loam_account_store *store, const char
 		return loam_fail(err, LOAM_E_NOT_FOUND, "user '%s' has no token '%s'", user, id);
 	rc = loam_account_store_put_line(store, LOAM_FILE_TOKENS, id, NULL, NULL, err);
 	return loam_account_store_settle(store, rc, err);
+}
+
+int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
+				    const char *id, struct loam_err *err)
+{
+	int rc = drop_token(store, user, id, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "token.revoke",
+						      .account = user,
+						      .token = id },
+			  rc, err);
 }

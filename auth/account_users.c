@@ -10,6 +10,7 @@
  */
 #include "auth/account_store_internal.h"
 
+#include "auth/audit.h"
 #include "auth/fields.h"
 #include "auth/groups.h"
 #include "auth/password.h"
@@ -163,8 +164,8 @@ static int add_groups(struct loam_account_store *store, const struct loam_new_us
 	return rc;
 }
 
-int loam_account_store_add_user(struct loam_account_store *store, const struct loam_new_user *user,
-				uint32_t *out_uid, struct loam_err *err)
+static int make_user(struct loam_account_store *store, const struct loam_new_user *user,
+		     uint32_t *out_uid, struct loam_err *err)
 {
 	uint32_t uid = 0, gid = 0;
 	int rc = check_new(store, user, err);
@@ -187,6 +188,14 @@ int loam_account_store_add_user(struct loam_account_store *store, const struct l
 	if ((rc = loam_account_store_finish(store, rc, err)) == 0)
 		*out_uid = uid;
 	return rc;
+}
+
+int loam_account_store_add_user(struct loam_account_store *store, const struct loam_new_user *user,
+				uint32_t *out_uid, struct loam_err *err)
+{
+	int rc = make_user(store, user, out_uid, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "user.add", .account = user->name },
+			  rc, err);
 }
 
 struct shadow_change {
@@ -241,8 +250,8 @@ static int run_shadow_change(struct loam_account_store *store, struct shadow_cha
 	return loam_account_store_finish(store, rc, err);
 }
 
-int loam_account_store_set_password(struct loam_account_store *store, const char *name,
-				    const char *password, struct loam_err *err)
+static int change_password(struct loam_account_store *store, const char *name, const char *password,
+			   struct loam_err *err)
 {
 	char hash[LOAM_PASSWORD_HASH_BYTES] = "!";
 	if (password) {
@@ -254,11 +263,29 @@ int loam_account_store_set_password(struct loam_account_store *store, const char
 	return run_shadow_change(store, &change, err);
 }
 
-int loam_account_store_set_disabled(struct loam_account_store *store, const char *name,
-				    bool disabled, struct loam_err *err)
+int loam_account_store_set_password(struct loam_account_store *store, const char *name,
+				    const char *password, struct loam_err *err)
+{
+	int rc = change_password(store, name, password, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "user.password", .account = name },
+			  rc, err);
+}
+
+static int change_disabled(struct loam_account_store *store, const char *name, bool disabled,
+			   struct loam_err *err)
 {
 	struct shadow_change change = { .name = name, .disabled = &disabled };
 	return run_shadow_change(store, &change, err);
+}
+
+int loam_account_store_set_disabled(struct loam_account_store *store, const char *name,
+				    bool disabled, struct loam_err *err)
+{
+	int rc = change_disabled(store, name, disabled, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = disabled ? "user.disable"
+									 : "user.enable",
+						      .account = name },
+			  rc, err);
 }
 
 static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam_buf *out,
@@ -335,8 +362,7 @@ static int remove_lines(struct loam_account_store *store, const char *name, uint
 	return rc;
 }
 
-int loam_account_store_remove_user(struct loam_account_store *store, const char *name,
-				   struct loam_err *err)
+static int drop_user(struct loam_account_store *store, const char *name, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(store, true, &accounts, err);
@@ -349,4 +375,12 @@ int loam_account_store_remove_user(struct loam_account_store *store, const char 
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", name);
 	rc = remove_lines(store, name, uid, err);
 	return loam_account_store_finish(store, rc, err);
+}
+
+int loam_account_store_remove_user(struct loam_account_store *store, const char *name,
+				   struct loam_err *err)
+{
+	int rc = drop_user(store, name, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "user.del", .account = name }, rc,
+			  err);
 }

@@ -5,7 +5,9 @@
  */
 #include "auth/audit.h"
 
+#include "auth/account_store.h"
 #include "auth/audit_file.h"
+#include "auth/ssh_key.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/cmd.h"
@@ -27,6 +29,7 @@ static struct {
 	pthread_mutex_t lock; /* everything below, but not the file's writes */
 	struct loam_audit_file *file;
 	enum loam_audit_door door;
+	struct loam_account_store *accounts;
 	uint64_t dropped; /* since it was opened */
 	uint64_t unsaid;  /* of them, not yet told by a line */
 	uint64_t said_ms; /* when the log was told last */
@@ -115,6 +118,12 @@ void loam_audit_close(void)
 	audit.file = NULL;
 }
 
+void loam_audit_know(struct loam_account_store *accounts)
+{
+	loam_guard(&audit.lock);
+	audit.accounts = accounts;
+}
+
 void loam_audit_reopen(void)
 {
 	struct loam_audit_file *file = __atomic_load_n(&audit.file, __ATOMIC_ACQUIRE);
@@ -145,14 +154,22 @@ void loam_audit_set_door(enum loam_audit_door door)
 void loam_audit_who(const struct loam_principal *who, const char *key_id)
 {
 	scope.proven = who != NULL;
-	scope.user[0] = scope.token_id[0] = scope.key_id[0] = '\0';
+	scope.user[0] = scope.token_id[0] = scope.key_id[0] = scope.claimed[0] = '\0';
 	if (!who)
 		return;
 	scope.kind = who->kind;
 	scope.uid = who->uid;
 	memcpy(scope.user, who->user, sizeof(scope.user));
-	memcpy(scope.token_id, who->token_id, sizeof(scope.token_id));
+	if (!key_id && loam_ssh_key_is_id(who->token_id))
+		key_id = who->token_id;
 	snprintf(scope.key_id, sizeof(scope.key_id), "%s", key_id ? key_id : "");
+	if (!key_id)
+		memcpy(scope.token_id, who->token_id, sizeof(scope.token_id));
+}
+
+void loam_audit_claim(const char *account)
+{
+	snprintf(scope.claimed, sizeof(scope.claimed), "%s", account);
 }
 
 void loam_audit_end(void)
@@ -224,9 +241,39 @@ static void put_scope(json_t *line, enum loam_audit_door door)
 		put_text(line, "user", scope.user);
 		json_object_set_new(line, "uid", json_integer(scope.uid));
 	}
+	put_text(line, "claimed", scope.claimed);
 	put_text(line, "token", scope.token_id);
 	put_text(line, "key", scope.key_id);
 	put_text(line, "from", scope.from);
+}
+
+static void find_name(const struct loam_accounts *accounts, const struct loam_grantee *who,
+		      char out[LOAM_USER_NAME_BYTES_MAX + 1])
+{
+	const struct loam_account *account = loam_accounts_by_uid(accounts, who->id);
+	struct loam_group *group = NULL;
+	if (who->is_group)
+		HASH_FIND(by_gid, accounts->groups_by_gid, &who->id, sizeof(who->id), group);
+	if (who->is_group ? group != NULL : account != NULL)
+		snprintf(out, LOAM_USER_NAME_BYTES_MAX + 1, "%s",
+			 who->is_group ? group->name : account->name);
+}
+
+/* The name, or the number where nobody knows it. */
+static void put_grantee(json_t *line, const struct loam_grantee *who)
+{
+	char name[LOAM_USER_NAME_BYTES_MAX + 1];
+	const struct loam_accounts *accounts = NULL;
+	struct loam_err ignored = { 0 };
+	pthread_mutex_lock(&audit.lock);
+	struct loam_account_store *store = audit.accounts;
+	pthread_mutex_unlock(&audit.lock);
+	snprintf(name, sizeof(name), "%u", who->id);
+	if (store && loam_account_store_get(store, false, &accounts, &ignored) == 0) {
+		find_name(accounts, who, name);
+		loam_account_store_put(store, accounts);
+	}
+	put_text(line, who->is_group ? "group" : "account", name);
 }
 
 static void put_entry(json_t *line, const struct loam_audit_entry *entry)
@@ -241,6 +288,9 @@ static void put_entry(json_t *line, const struct loam_audit_entry *entry)
 	put_text(line, "oid", entry->oid);
 	put_text(line, "account", entry->account);
 	put_text(line, "group", entry->group);
+	if (entry->grantee && entry->grantee->id != UINT32_MAX)
+		put_grantee(line, entry->grantee);
+	put_text(line, "namespace", entry->ns);
 	put_text(line, "made_token", entry->token);
 	put_text(line, "made_key", entry->key);
 	put_text(line, "detail", entry->detail);
@@ -251,12 +301,12 @@ static void put_entry(json_t *line, const struct loam_audit_entry *entry)
 }
 
 static int print_line(const struct loam_audit_entry *entry, int rc, const char *reason,
-		      enum loam_audit_door door, struct loam_buf *out, struct loam_err *err)
+		      struct loam_buf *out, struct loam_err *err)
 {
 	loam_auto_json json_t *line = json_object();
+	enum loam_audit_door door =
+		scope.door ? scope.door : __atomic_load_n(&audit.door, __ATOMIC_RELAXED);
 	put_now(line);
-	if (scope.door)
-		door = scope.door;
 	put_text(line, "door", loam_audit_door_name(door));
 	put_text(line, "action", entry->action);
 	put_text(line, "result", rc < 0 ? loam_code_name(rc) : "ok");
@@ -275,7 +325,7 @@ static int write_line(const struct loam_buf *line, struct loam_err *err)
 		const struct loam_audit_entry lost = { .action = "audit.dropped",
 						       .count = audit.unsaid };
 		loam_auto_buf struct loam_buf text = LOAM_BUF(LOAM_AUDIT_LINE_MAX);
-		int rc = print_line(&lost, 0, NULL, LOAM_DOOR_SERVER, &text, err);
+		int rc = print_line(&lost, 0, NULL, &text, err);
 		if (rc == 0)
 			rc = loam_audit_file_add(audit.file, loam_buf_text(&text), text.bytes, err);
 		if (rc < 0)
@@ -297,15 +347,23 @@ static void note_drop(const struct loam_err *err)
 		  err->text);
 }
 
+static bool is_open(void)
+{
+	loam_guard(&audit.lock);
+	return audit.file != NULL;
+}
+
 int loam_audit(const struct loam_audit_entry *entry, int rc, const struct loam_err *err)
 {
 	scope.count++;
-	loam_guard(&audit.lock);
-	if (!audit.file)
+	if (!is_open())
 		return rc;
 	struct loam_err failed = { 0 };
 	loam_auto_buf struct loam_buf line = LOAM_BUF(LOAM_AUDIT_LINE_MAX);
-	int done = print_line(entry, rc, err ? err->text : NULL, audit.door, &line, &failed);
+	int done = print_line(entry, rc, err ? err->text : NULL, &line, &failed);
+	loam_guard(&audit.lock);
+	if (!audit.file)
+		return rc;
 	if (done == 0)
 		done = write_line(&line, &failed);
 	if (done < 0)

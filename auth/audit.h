@@ -56,6 +56,8 @@ const char *loam_audit_door_name(enum loam_audit_door door);
 int loam_audit_open(const struct loam_config *config, enum loam_audit_door door,
 		    struct loam_err *err);
 void loam_audit_close(void);
+/* Where numbers get their names; NULL: they stay numbers. Borrowed until it is taken back. */
+void loam_audit_know(struct loam_account_store *accounts);
 /* After SIGHUP: the next line opens the path again. Async-signal-safe. */
 void loam_audit_reopen(void);
 /* Where the log of this configuration stands; NULL for none; free(). */
@@ -76,15 +78,19 @@ struct loam_audit_scope {
 	uint32_t uid;
 	char token_id[24]; /* or the id of an SSH key: */
 	char key_id[24];
-	unsigned count; /* lines written in this scope */
+	char claimed[LOAM_USER_NAME_BYTES_MAX + 1]; /* whose login failed */
+	unsigned count;				    /* lines written in this scope */
 };
 
 /* Begins a scope on this thread (the previous one is forgotten). from and request may be NULL. */
 void loam_audit_begin(enum loam_audit_door door, const char *from, const char *request);
 /* The door is known later than the address: a route was found. */
 void loam_audit_set_door(enum loam_audit_door door);
-/* Who is proven; NULL takes it back (a new attempt, S06). key_id: of an SSH key, or NULL. */
+/* Who is proven; NULL takes it back (a new attempt, S06). key_id: of an SSH key; NULL: the
+ * principal's, if he came by one. */
 void loam_audit_who(const struct loam_principal *who, const char *key_id);
+/* An account that somebody tried to log in as, and did not prove. */
+void loam_audit_claim(const char *account);
 void loam_audit_end(void);
 /* This thread's scope, to be kept; an empty one without. */
 struct loam_audit_scope loam_audit_scope_copy(void);
@@ -98,13 +104,15 @@ unsigned loam_audit_count(void);
 struct loam_audit_entry {
 	const char *action; /* "area.verb": repo.create, grant, git.push, lfs.upload … */
 	const struct loam_repo *repo;
-	const char *ref, *old_id, *new_id; /* of a ref or of a published tree */
-	const char *oid;		   /* of an LFS object */
-	const char *account, *group;	   /* the one that is changed, not the one who acts */
-	const char *token, *key;	   /* ids of what is made or revoked */
-	const char *detail;		   /* one word or text: the right, the visibility, a path */
-	uint64_t count;			   /* of things, when one line stands for many */
-	unsigned status;		   /* HTTP status of a refusal */
+	const char *ref, *old_id, *new_id;  /* of a ref or of a published tree */
+	const char *oid;		    /* of an LFS object */
+	const char *account, *group;	    /* the one that is changed, not the one who acts; or */
+	const struct loam_grantee *grantee; /* by number, named in the line if it can be */
+	const char *ns;			    /* of what happens to a namespace */
+	const char *token, *key;	    /* ids of what is made or revoked */
+	const char *detail; /* one word or text: the right, the visibility, a path */
+	uint64_t count;	    /* of things, when one line stands for many */
+	unsigned status;    /* HTTP status of a refusal */
 };
 
 /*

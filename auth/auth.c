@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 
 #include "auth/account_store.h"
+#include "auth/audit.h"
 #include "auth/guess.h"
 #include "auth/password.h"
 #include "core/auto.h"
@@ -19,6 +20,7 @@
 #include <time.h>
 
 #define CREDENTIAL_BYTES_MAX 2048
+#define FORGED		     "\tlink" /* counted under a name that no account has */
 #define REMEMBERED_COUNT     256
 #define REMEMBERED_MS	     60000
 
@@ -325,11 +327,24 @@ static bool carries_token(const struct credentials *given)
 	return loam_token_is_plausible(given->password) || loam_token_is_plausible(given->text);
 }
 
+/* For the audit log: whose name was tried. Only a name that is one: people type passwords there. */
+static void note_claim(struct loam_auth *auth, const char *name)
+{
+	const struct loam_accounts *accounts = NULL;
+	struct loam_err ignored = { 0 };
+	if (!name[0] || loam_account_store_get(auth->accounts, false, &accounts, &ignored) < 0)
+		return;
+	if (loam_accounts_by_name(accounts, name))
+		loam_audit_claim(name);
+	loam_account_store_put(auth->accounts, accounts);
+}
+
 /* A right token is never held back by wrong logins from its address: 256 bits are not guessed, and
  * a forgotten script with an old one shall not lock out a whole office. A wrong one is held. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err)
 {
+	loam_audit_who(NULL, NULL); /* nobody, until it is proven again (S06) */
 	if (!header) {
 		*out_who = (struct loam_principal){ .kind = LOAM_ANONYMOUS };
 		return 0;
@@ -352,8 +367,22 @@ int loam_auth_header(struct loam_auth *auth, const char *header, const char *pee
 		loam_guess_failed(auth->guess, peer, account);
 	else if (rc == 0 && !by_token)
 		loam_guess_succeeded(auth->guess, peer, account);
+	if (rc == 0)
+		loam_audit_who(out_who, NULL);
+	else
+		note_claim(auth, account);
 	explicit_bzero(&given, sizeof(given));
 	return rc;
+}
+
+int loam_auth_forged(struct loam_auth *auth, const char *peer, struct loam_err *err)
+{
+	struct loam_err held = { 0 };
+	loam_assert(err->code != LOAM_E_OK);
+	if (loam_guess_check(auth->guess, peer, FORGED, &held) < 0)
+		*err = held;
+	loam_guess_failed(auth->guess, peer, FORGED);
+	return -(int)err->code;
 }
 
 /* By its id; NULL when it is gone, expired or another user's. */
@@ -418,6 +447,8 @@ int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_i
 		return rc;
 	rc = find_user(accounts, user, token_id, out_who, err);
 	loam_account_store_put(auth->accounts, accounts);
+	if (rc == 0)
+		loam_audit_who(out_who, NULL);
 	return rc;
 }
 
@@ -450,5 +481,7 @@ int loam_auth_key(struct loam_auth *auth, const char *id, struct loam_principal 
 	rc = key ? fill_from_key(accounts, key, out_who, err)
 		 : loam_fail(err, LOAM_E_UNAUTHENTICATED, "the key is gone");
 	loam_account_store_put(auth->accounts, accounts);
+	if (rc == 0)
+		loam_audit_who(out_who, NULL);
 	return rc;
 }

@@ -93,6 +93,9 @@ int loam_want_parse(const char *text, enum loam_want *out, struct loam_err *err)
  * peer: address for the slow-down against guessing. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err);
+/* A credential that nobody gave out came from this address (a link with a wrong signature); err
+ * says so. Counts it; err becomes LIMITED while the address is held back. Returns err's code. */
+int loam_auth_forged(struct loam_auth *auth, const char *peer, struct loam_err *err);
 /* The principal of a user as of now, for links, hooks; token_id "", or the token whose scope cuts
  * the rights, or the SSH key he came by; user "" with the id of a deploy key. UNAUTHENTICATED when
  * the user is gone or disabled, or the token or key is gone or expired. */

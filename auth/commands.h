@@ -16,6 +16,7 @@ extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_use
 	loam_cmd_namespace_create, loam_cmd_namespace_list, loam_cmd_namespace_owner,
 	loam_cmd_namespace_show, loam_cmd_grant, loam_cmd_revoke, loam_cmd_login, loam_cmd_logout,
 	loam_cmd_whoami, loam_cmd_credential;
+extern const struct loam_cmd loam_cmd_audit;
 
 /* The line of `user show` and `user list`, from the JSON of an account. */
 void loam_print_account(const json_t *account);

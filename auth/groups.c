@@ -8,6 +8,7 @@
 #include "auth/groups.h"
 
 #include "auth/account_store_internal.h"
+#include "auth/audit.h"
 #include "auth/fields.h"
 #include "core/auto.h"
 #include "fs/files.h"
@@ -223,8 +224,8 @@ static int make_dir(struct loam_account_store *store, const char *name, uint32_t
 					  &attr, err);
 }
 
-int loam_group_add(struct loam_account_store *store, const struct loam_new_group *group,
-		   uint32_t *out_gid, struct loam_err *err)
+static int make_group(struct loam_account_store *store, const struct loam_new_group *group,
+		      uint32_t *out_gid, struct loam_err *err)
 {
 	uint32_t gid = 0;
 	int rc = check_name(store, group->name, err);
@@ -242,6 +243,14 @@ int loam_group_add(struct loam_account_store *store, const struct loam_new_group
 	if (rc == 0)
 		*out_gid = gid;
 	return rc;
+}
+
+int loam_group_add(struct loam_account_store *store, const struct loam_new_group *group,
+		   uint32_t *out_gid, struct loam_err *err)
+{
+	int rc = make_group(store, group, out_gid, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "group.add", .group = group->name },
+			  rc, err);
 }
 
 /* ---- changing and removing ------------------------------------------------------------------- */
@@ -296,8 +305,8 @@ static int edit_list(struct loam_account_store *store, enum loam_account_file fi
 	return loam_account_store_change_file(store, file, change_list, edit, err);
 }
 
-int loam_group_set_member(struct loam_account_store *store, const char *name, const char *user,
-			  bool manager, struct loam_err *err)
+static int set_member(struct loam_account_store *store, const char *name, const char *user,
+		      bool manager, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	uint32_t gid;
@@ -318,8 +327,19 @@ int loam_group_set_member(struct loam_account_store *store, const char *name, co
 	return loam_account_store_finish(store, rc, err);
 }
 
-int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
-			     struct loam_err *err)
+int loam_group_set_member(struct loam_account_store *store, const char *name, const char *user,
+			  bool manager, struct loam_err *err)
+{
+	int rc = set_member(store, name, user, manager, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "group.member.add",
+						      .group = name,
+						      .account = user,
+						      .detail = manager ? "manager" : NULL },
+			  rc, err);
+}
+
+static int drop_member(struct loam_account_store *store, const char *name, const char *user,
+		       struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	uint32_t gid;
@@ -340,7 +360,17 @@ int loam_group_remove_member(struct loam_account_store *store, const char *name,
 	return rc;
 }
 
-int loam_group_remove(struct loam_account_store *store, const char *name, struct loam_err *err)
+int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
+			     struct loam_err *err)
+{
+	int rc = drop_member(store, name, user, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "group.member.del",
+						      .group = name,
+						      .account = user },
+			  rc, err);
+}
+
+static int drop_group(struct loam_account_store *store, const char *name, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	uint32_t gid;
@@ -359,6 +389,13 @@ int loam_group_remove(struct loam_account_store *store, const char *name, struct
 	    (rc = loam_account_number_retire(store, gid, true, err)) == 0)
 		rc = loam_account_store_put_line(store, LOAM_FILE_GROUP, name, NULL, NULL, err);
 	return loam_account_store_finish(store, rc, err);
+}
+
+int loam_group_remove(struct loam_account_store *store, const char *name, struct loam_err *err)
+{
+	int rc = drop_group(store, name, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "group.del", .group = name }, rc,
+			  err);
 }
 
 /* ---- the question ---------------------------------------------------------------------------- */

@@ -44,6 +44,7 @@ static int check_durability(struct loam_instance *instance, struct loam_err *err
 
 static int open_audit(const struct loam_instance *instance, bool serves, struct loam_err *err)
 {
+	loam_audit_know(loam_auth_accounts(instance->auth));
 	int rc = loam_audit_open(instance->config, serves ? LOAM_DOOR_SERVER : LOAM_DOOR_CLI, err);
 	if (rc == 0 || serves)
 		return rc;
@@ -83,6 +84,7 @@ void loam_instance_close(struct loam_instance *instance)
 {
 	if (!instance)
 		return;
+	loam_audit_know(NULL);
 	loam_audit_close();
 	loam_auth_close(instance->auth);
 	loam_volume_close(instance->volume);

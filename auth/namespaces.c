@@ -316,8 +316,8 @@ static int run_change(const struct loam_tree *tree, const struct loam_ns *ns,
 	return rc < 0 ? rc : spread_to_all(tree, ns, err);
 }
 
-int loam_ns_create(const struct loam_tree *tree, const struct loam_ns *ns,
-		   const struct loam_grantee *owner, struct loam_err *err)
+static int create_ns(const struct loam_tree *tree, const struct loam_ns *ns,
+		     const struct loam_grantee *owner, struct loam_err *err)
 {
 	uint64_t ino;
 	struct loam_repo any = any_repo(ns);
@@ -330,22 +330,56 @@ int loam_ns_create(const struct loam_tree *tree, const struct loam_ns *ns,
 	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
 }
 
+int loam_ns_create(const struct loam_tree *tree, const struct loam_ns *ns,
+		   const struct loam_grantee *owner, struct loam_err *err)
+{
+	int rc = create_ns(tree, ns, owner, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "namespace.create",
+						      .ns = ns->ns,
+						      .grantee = owner,
+						      .detail = loam_kind_name(ns->kind) },
+			  rc, err);
+}
+
+static int set_owner(const struct loam_tree *tree, const struct loam_ns *ns,
+		     const struct loam_grantee *owner, struct loam_err *err)
+{
+	struct ns_change change = { .what = SET_OWNER, .who = *owner };
+	return run_change(tree, ns, &change, err);
+}
+
 int loam_ns_set_owner(const struct loam_tree *tree, const struct loam_ns *ns,
 		      const struct loam_grantee *owner, struct loam_err *err)
 {
-	struct ns_change change = { .what = SET_OWNER, .who = *owner };
+	int rc = set_owner(tree, ns, owner, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "namespace.owner",
+						      .ns = ns->ns,
+						      .grantee = owner,
+						      .detail = loam_kind_name(ns->kind) },
+			  rc, err);
+}
+
+static int grant_in_ns(const struct loam_tree *tree, const struct loam_ns *ns,
+		       const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
+{
+	struct ns_change change = { .what = GRANT, .who = *who, .right = loam_right_of_want(want) };
 	return run_change(tree, ns, &change, err);
 }
 
 int loam_ns_grant(const struct loam_tree *tree, const struct loam_ns *ns,
 		  const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
 {
-	struct ns_change change = { .what = GRANT, .who = *who, .right = loam_right_of_want(want) };
-	return run_change(tree, ns, &change, err);
+	int rc = grant_in_ns(tree, ns, who, want, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "grant",
+						      .ns = ns->ns,
+						      .grantee = who,
+						      .detail = loam_right_name(
+							      loam_right_of_want(want)) },
+			  rc, err);
 }
 
-int loam_ns_revoke(const struct loam_tree *tree, const struct loam_ns *ns,
-		   const struct loam_grantee *who, struct loam_err *err)
+static int revoke_in_ns(const struct loam_tree *tree, const struct loam_ns *ns,
+			const struct loam_grantee *who, struct loam_err *err)
 {
 	struct ns_change change = { .what = REVOKE, .who = *who };
 	int rc = run_change(tree, ns, &change, err);
@@ -358,6 +392,16 @@ int loam_ns_revoke(const struct loam_tree *tree, const struct loam_ns *ns,
 			"to somebody else",
 			loam_kind_name(ns->kind), ns->ns);
 	return loam_fail(err, LOAM_E_NOT_FOUND, "there was no grant to take back");
+}
+
+int loam_ns_revoke(const struct loam_tree *tree, const struct loam_ns *ns,
+		   const struct loam_grantee *who, struct loam_err *err)
+{
+	int rc = revoke_in_ns(tree, ns, who, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "revoke",
+						      .ns = ns->ns,
+						      .grantee = who },
+			  rc, err);
 }
 
 /* ---- the question ---------------------------------------------------------------------------- */

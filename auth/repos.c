@@ -4,6 +4,7 @@
  */
 #include "auth/repos.h"
 
+#include "auth/audit.h"
 #include "auth/gate.h"
 #include "core/auto.h"
 #include "fs/files.h"
@@ -161,9 +162,9 @@ int loam_repos_ensure_namespace(const struct loam_tree *tree, const struct loam_
 	return check_namespace_owner(tree, *out_ns_ino, repo->ns, owner, err);
 }
 
-int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo,
-		      const struct loam_grantee *owner, enum loam_visibility visibility,
-		      uint64_t *out_gate_ino, struct loam_err *err)
+static int create(const struct loam_tree *tree, const struct loam_repo *repo,
+		  const struct loam_grantee *owner, enum loam_visibility visibility,
+		  uint64_t *out_gate_ino, struct loam_err *err)
 {
 	uint64_t ns_ino, ignored;
 	int rc = loam_repos_ensure_namespace(tree, repo, owner, &ns_ino, err);
@@ -190,6 +191,18 @@ int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo
 	if (rc == 0)
 		rc = loam_repos_mend_gate(tree, repo, err); /* the namespace's entries */
 	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
+}
+
+int loam_repos_create(const struct loam_tree *tree, const struct loam_repo *repo,
+		      const struct loam_grantee *owner, enum loam_visibility visibility,
+		      uint64_t *out_gate_ino, struct loam_err *err)
+{
+	int rc = create(tree, repo, owner, visibility, out_gate_ino, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "repo.create",
+						      .repo = repo,
+						      .grantee = owner,
+						      .detail = loam_visibility_name(visibility) },
+			  rc, err);
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */

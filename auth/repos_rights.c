@@ -12,6 +12,7 @@
  */
 #include "auth/repos.h"
 
+#include "auth/audit.h"
 #include "auth/gate.h"
 #include "auth/rights.h"
 #include "core/auto.h"
@@ -590,15 +591,27 @@ int loam_repos_rights(const struct loam_tree *tree, const struct loam_repo *repo
 	return rc;
 }
 
-int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo,
-		     const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
+static int grant_on_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+			 const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
 {
 	struct change change = { .what = GRANT, .who = *who, .right = loam_right_of_want(want) };
 	return change_gate(tree, repo, &change, err);
 }
 
-int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo,
-		      const struct loam_grantee *who, struct loam_err *err)
+int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo,
+		     const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
+{
+	int rc = grant_on_gate(tree, repo, who, want, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "grant",
+						      .repo = repo,
+						      .grantee = who,
+						      .detail = loam_right_name(
+							      loam_right_of_want(want)) },
+			  rc, err);
+}
+
+static int revoke_on_gate(const struct loam_tree *tree, const struct loam_repo *repo,
+			  const struct loam_grantee *who, struct loam_err *err)
 {
 	struct change change = { .what = REVOKE, .who = *who };
 	int rc = change_gate(tree, repo, &change, err);
@@ -616,6 +629,16 @@ int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo
 	return loam_fail(err, LOAM_E_NOT_FOUND, "there was no grant to take back");
 }
 
+int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo,
+		      const struct loam_grantee *who, struct loam_err *err)
+{
+	int rc = revoke_on_gate(tree, repo, who, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "revoke",
+						      .repo = repo,
+						      .grantee = who },
+			  rc, err);
+}
+
 int loam_repos_mend_gate(const struct loam_tree *tree, const struct loam_repo *repo,
 			 struct loam_err *err)
 {
@@ -629,9 +652,19 @@ int loam_repos_mend_gate(const struct loam_tree *tree, const struct loam_repo *r
 	return rc < 0 ? rc : change.did_something;
 }
 
-int loam_repos_set_visibility(const struct loam_tree *tree, const struct loam_repo *repo,
-			      enum loam_visibility visibility, struct loam_err *err)
+static int set_visibility(const struct loam_tree *tree, const struct loam_repo *repo,
+			  enum loam_visibility visibility, struct loam_err *err)
 {
 	struct change change = { .what = SET_OTHER, .visibility = visibility };
 	return change_gate(tree, repo, &change, err);
+}
+
+int loam_repos_set_visibility(const struct loam_tree *tree, const struct loam_repo *repo,
+			      enum loam_visibility visibility, struct loam_err *err)
+{
+	int rc = set_visibility(tree, repo, visibility, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "repo.visibility",
+						      .repo = repo,
+						      .detail = loam_visibility_name(visibility) },
+			  rc, err);
 }

@@ -70,6 +70,7 @@
 /* Hook channel */
 #define LOAM_HOOK_LINE_BYTES_MAX  (1u << 20)
 #define LOAM_HOOK_PAIRS_MAX	  1000
+#define LOAM_HOOK_UPDATES_MAX	  200 /* refs of 4 KiB fit a line */
 #define LOAM_HOOK_PUBLISH_SECONDS 60
 
 #endif

@@ -61,6 +61,7 @@ struct loam_web_handler {
 		    struct loam_err *err);
 	int (*finish)(struct loam_web_request *request, struct loam_err *err);
 	void (*end)(struct loam_web_request *request);
+	const char *action; /* "lfs.batch": what the audit log calls it; NULL: the route's path */
 };
 
 /* How an error is written: plain text (git, healthz), or JSON with message and request_id as
@@ -98,6 +99,7 @@ struct loam_web_request {
 	struct loam_buf body; /* gathered, when the handler has no sink */
 	char id[17];	      /* request id */
 	char user[40];	      /* for the log line: who was proven, "" nobody; set by the handler */
+	const char *action;   /* set by the handler where it is not its handler's */
 	struct loam_web_response response;
 	void *state; /* the handler's, freed in its end() */
 	/* Header by name, NULL when absent; refused requests never have two of the framing ones. */

@@ -5,7 +5,12 @@
  *   {"op":"holds","ticket":T,"objects":[{"oid":O,"size":N},…]} {"missing":[O,…],"wrong_size":[O,…]}
  *   {"op":"locks","ticket":T,"cursor":C}   {"locks":[LOCK,…],"next_cursor":C}
  *   {"op":"publish","ticket":T,"first":"refs/heads/x"}             {"line":"…"} …, {"done":true}
+ *   {"op":"updated","ticket":T,"updates":[[REF,OLD,NEW],…]}        {"done":true}
+ *   {"op":"refused","ticket":T,"reason":"…"}                       {"done":true}
  *   any                                                            {"error":"one readable line"}
+ *
+ * The last two are for the audit log: refs that have moved, and a push that pre-receive refuses for
+ * a reason of its own.
  *
  * A ticket is random, made for one push and bound to its repository and pusher. Hooks in a bare
  * repository of another Git server send "repo" and "key" instead: the key that `loam hook install`
@@ -14,8 +19,8 @@
  * "locks" gives those that others than the pusher hold (shape: lfs/lock_store.h), page by page; the
  * first call has no cursor, the last answer none. Whoever shows a key is not known by name: none.
  *
- * Limits: 1 MiB a line, 1,000 objects or 100 locks a message. A hook holds no credential of the
- * volume.
+ * Limits: 1 MiB a line, 1,000 objects, 100 locks or 200 refs a message. A hook holds no credential
+ * of the volume.
  * Source: design.md §2.7, §2.11.
  */
 #ifndef LOAM_GITHOOK_CHANNEL_H

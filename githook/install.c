@@ -6,6 +6,7 @@
  * repository's path (trusted.loam.git) and the key's hash (trusted.loam.hook). That server decides
  * who may push; clients send LFS objects to Loam by lfs.url.
  */
+#include "auth/audit.h"
 #include "auth/gate.h"
 #include "auth/instance.h"
 #include "core/atomic_file.h"
@@ -223,8 +224,11 @@ static int install(const struct install_opts *opts, const char *dir, struct loam
 	/* serve does the same when it meets this repository, within a minute; the first push may
 	 * come before. Not there: no server runs. */
 	if (rc == 0 && chmod(socket, 0666) < 0 && errno != ENOENT)
-		return loam_fail_errno(err, "let the hooks of other accounts reach %s", socket);
-	return rc;
+		rc = loam_fail_errno(err, "let the hooks of other accounts reach %s", socket);
+	return loam_audit(&(struct loam_audit_entry){ .action = "hook.install",
+						      .repo = &repo,
+						      .detail = real },
+			  rc, err);
 }
 
 static int run_install(const void *options, int argc, char **argv)

@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "githook/channel.h"
 #include "githook/commands.h"
+#include "githook/tell.h"
 #include "githook/updates.h"
 
 #include <signal.h>
@@ -51,10 +52,12 @@ static int publish(struct loam_err *err)
 	struct loam_channel channel;
 	rc = loam_channel_open(&channel, err);
 	if (rc == 0) {
-		rc = loam_channel_send(&channel,
-				       json_pack("{s:s, s:s}", "op", "publish", "first",
-						 first_branch(&updates)),
-				       err);
+		rc = loam_tell_updated(&channel, &updates, err);
+		if (rc == 0)
+			rc = loam_channel_send(&channel,
+					       json_pack("{s:s, s:s}", "op", "publish", "first",
+							 first_branch(&updates)),
+					       err);
 		if (rc == 0)
 			rc = follow(&channel, err);
 		loam_channel_close(&channel);

@@ -12,6 +12,7 @@
 #include "githook/commands.h"
 #include "githook/locks_check.h"
 #include "githook/scan.h"
+#include "githook/tell.h"
 #include "githook/updates.h"
 #include "sync/git_dir.h"
 
@@ -97,8 +98,9 @@ static int ask(struct loam_channel *channel, struct asked *asked, struct loam_er
 }
 
 /* All pointers, at most 1,000 a message; one message also when there are none: serve asks the
- * rights once more. */
-static int ask_all(struct loam_channel *channel, const struct loam_scan *scan, struct loam_err *err)
+ * rights once more. *out_by_serve: it was serve that refused. */
+static int ask_all(struct loam_channel *channel, const struct loam_scan *scan, bool *out_by_serve,
+		   struct loam_err *err)
 {
 	size_t count = loam_scan_pointer_count(scan);
 	struct asked asked = { .scan = scan };
@@ -110,6 +112,7 @@ static int ask_all(struct loam_channel *channel, const struct loam_scan *scan, s
 		rc = ask(channel, &asked, err);
 		asked.from = asked.to;
 	} while (rc == 0 && asked.from < count);
+	*out_by_serve = rc < 0;
 	if (rc < 0 || asked.missing == 0)
 		return rc;
 	return loam_fail(err, LOAM_E_DENIED,
@@ -118,20 +121,20 @@ static int ask_all(struct loam_channel *channel, const struct loam_scan *scan, s
 }
 
 static int ask_serve(git_repository *git, const struct loam_updates *updates,
-		     const struct loam_scan *scan, struct loam_err *err)
+		     const struct loam_scan *scan, bool *out_by_serve, struct loam_err *err)
 {
 	struct loam_channel channel;
 	int rc = loam_channel_open(&channel, err);
 	if (rc < 0)
 		return loam_context(err, "the push cannot be checked");
-	rc = ask_all(&channel, scan, err);
+	rc = ask_all(&channel, scan, out_by_serve, err);
 	if (rc == 0)
 		rc = loam_locks_check(&channel, git, updates, err);
 	loam_channel_close(&channel);
 	return rc;
 }
 
-static int check_push(struct loam_err *err)
+static int check_push(bool *out_by_serve, struct loam_err *err)
 {
 	struct loam_updates updates;
 	git_repository *git = NULL;
@@ -153,7 +156,7 @@ static int check_push(struct loam_err *err)
 		rc = loam_fail(err, LOAM_E_DENIED, "the push holds what cannot stand on the mount");
 	}
 	if (rc == 0)
-		rc = ask_serve(git, &updates, scan, err);
+		rc = ask_serve(git, &updates, scan, out_by_serve, err);
 	if (rc == 0)
 		rc = loam_failpoint("hook.pre_receive.checked", err);
 	loam_scan_free(scan);
@@ -166,9 +169,12 @@ static int run_pre_receive(const void *options, int argc, char **argv)
 {
 	struct loam_err err = { 0 };
 	signal(SIGPIPE, SIG_IGN);
-	if (check_push(&err) == 0)
+	bool by_serve = false;
+	if (check_push(&by_serve, &err) == 0)
 		return 0;
 	fprintf(stderr, "loam: %s\n", err.text);
+	if (!by_serve)
+		loam_tell_refused(&err);
 	return 1;
 }
 

@@ -6,6 +6,7 @@
  * repository holds is there: for everything else a download gets 404 and an upload gets its links,
  * whatever the pool has. Right, kinds of values and number of objects are the call's own matter.
  */
+#include "auth/audit.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -293,6 +294,33 @@ static json_t *entry(const struct loam_web_request *request, const struct call *
 	return entry;
 }
 
+/* One line for all objects of the call that were refused, with the first of them. */
+static void audit_refused(const struct call *call)
+{
+	const struct wanted *first = NULL;
+	struct loam_audit_entry entry = { .action = "lfs.batch",
+					  .repo = &call->caller.repo,
+					  .detail = call->is_upload ? "upload" : "download" };
+	for (size_t i = call->count; i > 0; i--) {
+		if (!call->wanted[i - 1].status)
+			continue;
+		first = &call->wanted[i - 1];
+		entry.count++;
+	}
+	if (!first)
+		return;
+	struct loam_err err = { 0 };
+	enum loam_code code = first->status == 404   ? LOAM_E_NOT_FOUND
+			      : first->status == 507 ? LOAM_E_NO_SPACE
+			      : first->status == 409 ? LOAM_E_CONFLICT
+						     : LOAM_E_UNPROCESSABLE;
+	entry.oid = first->object.oid && loam_oid_is_valid(first->object.oid) ? first->object.oid
+									      : NULL;
+	entry.status = (unsigned)first->status;
+	loam_fail(&err, code, "%s", first->text);
+	loam_audit(&entry, -(int)code, &err);
+}
+
 static int finish(struct loam_web_request *request, struct loam_err *err)
 {
 	struct call *call = request->state;
@@ -310,7 +338,10 @@ static int finish(struct loam_web_request *request, struct loam_err *err)
 		json_array_append_new(objects, entry(request, call, &call->wanted[i]));
 	loam_web_set_header(request, "Cache-Control", "no-store");
 	loam_web_answer_json(request, 200, LOAM_LFS_JSON_TYPE, answer);
+	audit_refused(call);
 	return 0;
 }
 
-const struct loam_web_handler loam_lfs_batch = { .begin = begin, .finish = finish, .end = end };
+const struct loam_web_handler loam_lfs_batch = {
+	.action = "lfs.batch", .begin = begin, .finish = finish, .end = end
+};

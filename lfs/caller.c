@@ -5,6 +5,8 @@
  */
 #include "lfs/caller.h"
 
+#include "lfs/lfs_internal.h"
+
 #include <stdio.h>
 
 int loam_lfs_caller(struct loam_web_request *request, enum loam_want want,
@@ -33,6 +35,16 @@ int loam_lfs_caller_may(const struct loam_web_request *request,
 {
 	return loam_auth_check(loam_lfs_context(request)->auth, &caller->who, &caller->repo, want,
 			       NULL, err);
+}
+
+/* A good link is never held back by its neighbour's forged ones. */
+int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_link,
+		  struct loam_err *err)
+{
+	bool forged = false;
+	int rc = loam_link_check(loam_lfs_of(request)->keys, request, out_link, &forged, err);
+	return rc < 0 && forged ? loam_auth_forged(loam_lfs_of(request)->auth, request->peer, err)
+				: rc;
 }
 
 /* auth says "not found" to those who may not read; who holds a link knows that it was there. */

@@ -32,6 +32,9 @@ int loam_lfs_caller_may(const struct loam_web_request *request,
 			const struct loam_lfs_caller *caller, enum loam_want want,
 			struct loam_err *err);
 
+/* The link of a transfer's request. DENIED; LIMITED for an address that brings forged ones. */
+int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_link,
+		  struct loam_err *err);
 /*
  * May the principal of the link do this as of now? *out_gate_ino (may be NULL) is the gate that was
  * asked. DENIED, or NOT_FOUND when there is no such repository any more.

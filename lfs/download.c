@@ -74,7 +74,7 @@ static int start(struct loam_web_request *request, struct download *download, st
 {
 	struct loam_lfs *lfs = loam_lfs_of(request);
 	char counts_as[64];
-	int rc = loam_link_check(lfs->keys, request, &download->link, err);
+	int rc = loam_lfs_link(request, &download->link, err);
 	if (rc < 0)
 		return rc;
 	snprintf(request->user, sizeof(request->user), "%s", download->link.user);
@@ -107,4 +107,6 @@ static void end(struct loam_web_request *request)
 	request->state = NULL;
 }
 
-const struct loam_web_handler loam_lfs_download = { .finish = finish, .end = end };
+const struct loam_web_handler loam_lfs_download = { .action = "lfs.download",
+						    .finish = finish,
+						    .end = end };

@@ -275,11 +275,12 @@ static bool may_reread(struct loam_link_keys *keys)
 }
 
 int loam_link_check(struct loam_link_keys *keys, const struct loam_web_request *request,
-		    struct loam_link *out_link, struct loam_err *err)
+		    struct loam_link *out_link, bool *out_forged, struct loam_err *err)
 {
 	struct loam_link link;
 	uint8_t mac[LOAM_SHA256_BYTES];
 	bool good = parse_request(request, &link, mac);
+	*out_forged = false;
 	if (good && !fits(keys, &link, mac)) {
 		if (may_reread(keys)) {
 			int rc = load_keys(keys, err);
@@ -288,6 +289,7 @@ int loam_link_check(struct loam_link_keys *keys, const struct loam_web_request *
 		}
 		good = fits(keys, &link, mac);
 	}
+	*out_forged = !good;
 	if (!good)
 		return loam_fail(err, LOAM_E_DENIED, "this transfer link is not valid");
 	if (link.expires <= (int64_t)loam_clock_now().tv_sec)

@@ -38,8 +38,9 @@ void loam_link_keys_close(struct loam_link_keys *keys);
 char *loam_link_print(struct loam_link_keys *keys, const char *base_url,
 		      const struct loam_link *link);
 /* The link that a request came by: parameters kind, ns, name, oid and the query. DENIED, with one
- * text for whatever does not fit and another when it has expired. */
+ * text for whatever does not fit and another when it has expired. *out_forged (set in either case)
+ * says whether this server never signed it. */
 int loam_link_check(struct loam_link_keys *keys, const struct loam_web_request *request,
-		    struct loam_link *out_link, struct loam_err *err);
+		    struct loam_link *out_link, bool *out_forged, struct loam_err *err);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "lfs/lock_store.h"
 
+#include "auth/audit.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/hash.h"
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #define DIR_ATTEMPTS 5
+#define SHOWN_BYTES  256 /* of a path, in the audit log */
 
 void loam_lock_release(struct loam_lock *lock)
 {
@@ -376,9 +378,9 @@ static int take_lock(const struct loam_tree *tree, const struct loam_repo *repo,
 	return run_take(tree, repo, take, err);
 }
 
-int loam_lock_store_take(const struct loam_tree *tree, const struct loam_repo *repo,
-			 const char *path, size_t path_bytes, const struct loam_principal *who,
-			 struct loam_lock *out_lock, struct loam_err *err)
+static int take_path(const struct loam_tree *tree, const struct loam_repo *repo, const char *path,
+		     size_t path_bytes, const struct loam_principal *who,
+		     struct loam_lock *out_lock, struct loam_err *err)
 {
 	int rc = loam_lock_path_check(path, path_bytes, err);
 	if (rc < 0)
@@ -408,6 +410,22 @@ int loam_lock_store_take(const struct loam_tree *tree, const struct loam_repo *r
 	if (rc < 0)
 		loam_lock_release(&take.held);
 	return rc < 0 ? rc : !take.is_held;
+}
+
+/* Who took it already is told so, and nothing has changed. */
+int loam_lock_store_take(const struct loam_tree *tree, const struct loam_repo *repo,
+			 const char *path, size_t path_bytes, const struct loam_principal *who,
+			 struct loam_lock *out_lock, struct loam_err *err)
+{
+	int rc = take_path(tree, repo, path, path_bytes, who, out_lock, err);
+	loam_auto_free char *shown =
+		loam_xstrndup(path, path_bytes < SHOWN_BYTES ? path_bytes : SHOWN_BYTES);
+	if (rc != 0)
+		loam_audit(&(struct loam_audit_entry){ .action = "lock.take",
+						       .repo = repo,
+						       .detail = shown },
+			   rc, err);
+	return rc;
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
@@ -451,9 +469,9 @@ static int give_back_fn(struct loam_txn *txn, void *arg, struct loam_err *err)
 	return 0;
 }
 
-int loam_lock_store_give_back(const struct loam_tree *tree, const struct loam_repo *repo,
-			      const char *id, const struct loam_principal *who, bool force,
-			      struct loam_lock *out_lock, struct loam_err *err)
+static int give_path_back(const struct loam_tree *tree, const struct loam_repo *repo,
+			  const char *id, const struct loam_principal *who, bool force,
+			  struct loam_lock *out_lock, struct loam_err *err)
 {
 	struct loam_meta *meta = tree->volume->meta;
 	/* Who has no account owns no lock: the number of nobody. */
@@ -478,6 +496,21 @@ int loam_lock_store_give_back(const struct loam_tree *tree, const struct loam_re
 	else
 		loam_lock_release(&give.lock);
 	return rc;
+}
+
+int loam_lock_store_give_back(const struct loam_tree *tree, const struct loam_repo *repo,
+			      const char *id, const struct loam_principal *who, bool force,
+			      struct loam_lock *out_lock, struct loam_err *err)
+{
+	int rc = give_path_back(tree, repo, id, who, force, out_lock, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "lock.give",
+						      .repo = repo,
+						      .account =
+							      rc == 0 && out_lock->uid != who->uid
+								      ? out_lock->owner
+								      : NULL,
+						      .detail = rc == 0 ? out_lock->path : id },
+			  rc, err);
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */

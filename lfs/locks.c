@@ -214,15 +214,15 @@ static int finish_unlock(struct loam_web_request *request, struct loam_err *err)
 	return rc < 0 ? rc : answer(request, 200, one_lock(&lock));
 }
 
-const struct loam_web_handler loam_lfs_locks_list = { .begin = begin_read,
-						      .finish = finish_list,
-						      .end = end };
-const struct loam_web_handler loam_lfs_locks_verify = { .begin = begin_write,
-							.finish = finish_verify,
-							.end = end };
-const struct loam_web_handler loam_lfs_locks_create = { .begin = begin_write,
-							.finish = finish_create,
-							.end = end };
-const struct loam_web_handler loam_lfs_locks_unlock = { .begin = begin_write,
-							.finish = finish_unlock,
-							.end = end };
+const struct loam_web_handler loam_lfs_locks_list = {
+	.action = "lock.list", .begin = begin_read, .finish = finish_list, .end = end
+};
+const struct loam_web_handler loam_lfs_locks_verify = {
+	.action = "lock.verify", .begin = begin_write, .finish = finish_verify, .end = end
+};
+const struct loam_web_handler loam_lfs_locks_create = {
+	.action = "lock.take", .begin = begin_write, .finish = finish_create, .end = end
+};
+const struct loam_web_handler loam_lfs_locks_unlock = {
+	.action = "lock.give", .begin = begin_write, .finish = finish_unlock, .end = end
+};

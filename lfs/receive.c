@@ -3,6 +3,7 @@
  */
 #include "lfs/receive.h"
 
+#include "auth/audit.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -185,6 +186,12 @@ static int commit(struct loam_receive *receive, const char **out_how, struct loa
 		return rc;
 	receive->job = NULL;
 	*out_how = how[adopted];
+	if (adopted != LOAM_ADOPTED_HELD)
+		loam_audit(&(struct loam_audit_entry){ .action = "lfs.upload",
+						       .repo = &receive->link.repo,
+						       .oid = receive->link.oid,
+						       .detail = *out_how },
+			   0, NULL);
 	rc = loam_failpoint("lfs.upload.after_commit", err);
 	if (rc == 0)
 		rc = loam_meta_barrier(receive->lfs->tree->volume->meta, err);

@@ -30,7 +30,7 @@ static int start(struct loam_web_request *request, struct loam_err *err)
 	struct loam_lfs *lfs = loam_lfs_of(request);
 	struct loam_link link;
 	char counts_as[64];
-	int rc = loam_link_check(lfs->keys, request, &link, err);
+	int rc = loam_lfs_link(request, &link, err);
 	if (rc < 0)
 		return rc;
 	snprintf(request->user, sizeof(request->user), "%s", link.user);
@@ -72,5 +72,5 @@ static void end(struct loam_web_request *request)
 }
 
 const struct loam_web_handler loam_lfs_upload = {
-	.begin = begin, .sink = sink, .finish = finish, .end = end
+	.action = "lfs.upload", .begin = begin, .sink = sink, .finish = finish, .end = end
 };

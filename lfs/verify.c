@@ -17,7 +17,7 @@ static int begin(struct loam_web_request *request, struct loam_err *err)
 	struct loam_lfs *lfs = loam_lfs_of(request);
 	struct loam_link *link = loam_xnew(struct loam_link);
 	request->state = link;
-	int rc = loam_link_check(lfs->keys, request, link, err);
+	int rc = loam_lfs_link(request, link, err);
 	if (rc < 0)
 		return rc;
 	snprintf(request->user, sizeof(request->user), "%s", link->user);
@@ -61,4 +61,6 @@ static void end(struct loam_web_request *request)
 	request->state = NULL;
 }
 
-const struct loam_web_handler loam_lfs_verify = { .begin = begin, .finish = finish, .end = end };
+const struct loam_web_handler loam_lfs_verify = {
+	.action = "lfs.verify", .begin = begin, .finish = finish, .end = end
+};

@@ -7,6 +7,7 @@
  * configuration, the directory of repositories), becomes the service account for good, and only
  * then opens the volume: server/doors.h.
  */
+#include "auth/audit.h"
 #include "auth/instance.h"
 #include "core/auto.h"
 #include "core/clock.h"
@@ -44,12 +45,21 @@ static void note_signal(int number)
 	end_asked = 1;
 }
 
+/* Something else has moved the audit log. */
+static void reopen_logs(int number)
+{
+	loam_audit_reopen();
+}
+
 static void watch_signals(void)
 {
 	struct sigaction action = { .sa_handler = note_signal };
+	struct sigaction reopen = { .sa_handler = reopen_logs };
 	sigemptyset(&action.sa_mask);
+	sigemptyset(&reopen.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGHUP, &reopen, NULL);
 }
 
 /* What lives as long as the server, released in the reverse of its making. */
@@ -110,9 +120,9 @@ static int new_ticket(struct loam_server *server, const struct loam_repo *repo,
 	return loam_hook_ticket_new(server->hooks, repo, who, out_ticket, err);
 }
 
-static void end_ticket(struct loam_server *server, const char *ticket)
+static void end_ticket(struct loam_server *server, const char *ticket, size_t asked)
 {
-	loam_hook_ticket_end(server->hooks, ticket);
+	loam_hook_ticket_end(server->hooks, ticket, asked);
 }
 
 static int open_hooks(struct serving *serving, struct loam_err *err)
@@ -313,10 +323,10 @@ const struct loam_cmd loam_cmd_serve = {
 	.name = "serve",
 	.usage = "[options]",
 	.summary = "serve Git, Git LFS, the API and health over HTTP",
-	.details =
-		"Ends on SIGTERM or SIGINT when running transfers have finished, after 30 s at\n"
-		"most; a second signal ends it at once. Passwords and tokens are taken over plain\n"
-		"HTTP from this machine only, unless server.plainHttp is true.",
+	.details = "Ends on SIGTERM or SIGINT when running transfers have finished, after 30 s at\n"
+		   "most; a second signal ends it at once. SIGHUP opens the audit log anew.\n"
+		   "Passwords and tokens are taken over plain HTTP from this machine only, unless\n"
+		   "server.plainHttp is true.",
 	.options =
 		(const struct loam_opt[]){
 			LOAM_OPT(struct serve_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL",

@@ -24,17 +24,18 @@
 #define RECHECK_MS 5000
 
 static const struct {
-	const char *name; /* of service= and the route */
+	const char *name;   /* of service= and the route */
+	const char *action; /* in the audit log */
 	enum loam_want want;
 	const char *request_type, *result_type, *refs_type;
 	const char *refs_line;
 } services[] = {
-	[LOAM_UPLOAD_PACK] = { "git-upload-pack", LOAM_WANT_READ,
+	[LOAM_UPLOAD_PACK] = { "git-upload-pack", "git.fetch", LOAM_WANT_READ,
 			       "application/x-git-upload-pack-request",
 			       "application/x-git-upload-pack-result",
 			       "application/x-git-upload-pack-advertisement",
 			       "001e# service=git-upload-pack\n0000" },
-	[LOAM_RECEIVE_PACK] = { "git-receive-pack", LOAM_WANT_WRITE,
+	[LOAM_RECEIVE_PACK] = { "git-receive-pack", "git.push", LOAM_WANT_WRITE,
 				"application/x-git-receive-pack-request",
 				"application/x-git-receive-pack-result",
 				"application/x-git-receive-pack-advertisement",
@@ -150,6 +151,10 @@ static void end_git(struct loam_web_request *request)
 	struct git_request *git = request->state;
 	if (!git)
 		return;
+	/* A push that was refused here has its line; of any other the hooks have told, or git's
+	 * refusal is told by its end. */
+	if (request->response.status < 400)
+		git->service.asked = git->commands.count;
 	loam_git_service_end(&git->service);
 	free(git);
 	request->state = NULL;
@@ -167,6 +172,7 @@ static int begin_refs(struct loam_web_request *request, struct loam_err *err)
 		if (strcmp(name, services[i].name) != 0)
 			continue;
 		new_request(request, (enum loam_git_kind)i);
+		request->action = services[i].action;
 		int rc = check_rights(request, err);
 		if (rc == 0 && take_slot(request))
 			rc = start_child(request, true, err);
@@ -198,6 +204,7 @@ static int begin_service(struct loam_web_request *request, enum loam_git_kind ki
 {
 	const char *type = request->header(request, "Content-Type");
 	new_request(request, kind);
+	request->action = services[kind].action;
 	int rc = check_rights(request, err);
 	if (rc < 0)
 		return rc;

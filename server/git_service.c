@@ -133,7 +133,7 @@ void loam_git_service_end(struct loam_git_service *service)
 		loam_git_slots_give(server->git_slots, service->slot);
 	service->slot[0] = '\0';
 	if (service->ticket[0] && server->ticket_end)
-		server->ticket_end(server, service->ticket);
+		server->ticket_end(server, service->ticket, service->asked);
 	explicit_bzero(service->ticket, sizeof(service->ticket));
 }
 

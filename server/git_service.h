@@ -38,6 +38,7 @@ struct loam_git_service {
 	struct loam_git_run *run; /* once started */
 	char slot[LOAM_GIT_SLOT_BYTES];
 	char ticket[LOAM_TICKET_BYTES];
+	size_t asked; /* refs that a push wants changed, for the audit log; 0: not known */
 };
 
 /* false: too many of this caller's children run already. */

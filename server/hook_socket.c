@@ -7,6 +7,7 @@
  */
 #include "server/hook_socket.h"
 
+#include "auth/audit.h"
 #include "auth/gate.h"
 #include "core/auto.h"
 #include "core/clock.h"
@@ -37,6 +38,9 @@ struct ticket {
 	char text[LOAM_TICKET_BYTES];
 	struct loam_repo repo;
 	struct loam_principal who;
+	struct loam_audit_scope scope; /* of the request that pushes */
+	bool spoken, refused;	       /* its hooks: came here; said that the push is refused */
+	size_t moved;		       /* refs that they told of */
 	UT_hash_handle hh;
 };
 
@@ -72,20 +76,58 @@ int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo
 	loam_random_base62(ticket->text, LOAM_TICKET_BYTES - 1);
 	ticket->repo = *repo;
 	ticket->who = *who;
+	ticket->scope = loam_audit_scope_copy();
 	HASH_ADD_STR(socket->tickets, text, ticket);
 	memcpy(out_ticket, ticket->text, LOAM_TICKET_BYTES);
 	return 0;
 }
 
-void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *text)
+/* What git refused by itself (objects, a ref that moved, a hidden ref) or what broke off. */
+static void audit_end(const struct ticket *ticket, size_t asked)
+{
+	struct loam_err err = { 0 };
+	bool nothing_came = asked == 0 && (!ticket->spoken || ticket->moved > 0);
+	if (ticket->refused || nothing_came || (asked > 0 && ticket->moved >= asked))
+		return;
+	const struct loam_audit_scope own = loam_audit_scope_copy();
+	loam_audit_scope_resume(&ticket->scope);
+	loam_fail(&err, LOAM_E_INVALID, "git refused it, or the push broke off");
+	loam_audit(&(struct loam_audit_entry){ .action = "git.push",
+					       .repo = &ticket->repo,
+					       .count = asked > ticket->moved
+								? asked - ticket->moved
+								: 0 },
+		   -LOAM_E_INVALID, &err);
+	loam_audit_scope_resume(&own);
+}
+
+void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *text, size_t asked)
+{
+	pthread_mutex_lock(&socket->lock);
+	struct ticket *ticket;
+	HASH_FIND_STR(socket->tickets, text, ticket);
+	if (ticket)
+		HASH_DEL(socket->tickets, ticket);
+	pthread_mutex_unlock(&socket->lock);
+	if (ticket)
+		audit_end(ticket, asked);
+	free(ticket);
+}
+
+/* A hook's news for the ticket's end: refs that moved, or that the push is refused. false: it was
+ * told before. */
+static bool note_ticket(struct loam_hook_socket *socket, const char *text, size_t moved,
+			bool refused)
 {
 	loam_guard(&socket->lock);
 	struct ticket *ticket;
 	HASH_FIND_STR(socket->tickets, text, ticket);
 	if (!ticket)
-		return;
-	HASH_DEL(socket->tickets, ticket);
-	free(ticket);
+		return true;
+	bool told = ticket->refused;
+	ticket->moved += moved;
+	ticket->refused |= refused;
+	return !told;
 }
 
 static int find_ticket(struct loam_hook_socket *socket, const char *text, struct loam_repo *repo,
@@ -96,6 +138,8 @@ static int find_ticket(struct loam_hook_socket *socket, const char *text, struct
 	HASH_FIND_STR(socket->tickets, text, ticket);
 	if (!ticket)
 		return loam_fail(err, LOAM_E_DENIED, "this push is over: its ticket is unknown");
+	ticket->spoken = true;
+	loam_audit_scope_resume(&ticket->scope);
 	*repo = ticket->repo;
 	*who = ticket->who;
 	return 0;
@@ -131,27 +175,31 @@ static int check_key(struct loam_hook_socket *socket, const char *repo_text, con
 	return 0;
 }
 
-/* Who speaks for which repository; the right to push is asked again. */
+/* Who speaks for which repository. */
 static int identify(struct loam_hook_socket *socket, const json_t *message, struct loam_repo *repo,
-		    struct loam_principal *out_who, struct loam_err *err)
+		    struct loam_principal *who, struct loam_err *err)
 {
-	struct loam_principal who = { 0 };
 	const char *ticket = NULL, *repo_text = NULL, *key = NULL;
+	loam_audit_begin(LOAM_DOOR_HOOK, NULL, NULL);
 	int rc = loam_json_text(message, "ticket", &ticket, err);
 	if (rc == 1)
-		rc = find_ticket(socket, ticket, repo, &who, err);
+		rc = find_ticket(socket, ticket, repo, who, err);
 	else if (rc == 0 && (rc = loam_json_text(message, "repo", &repo_text, err)) == 1 &&
 		 (rc = loam_json_text(message, "key", &key, err)) == 1)
-		rc = check_key(socket, repo_text, key, repo, &who, err);
+		rc = check_key(socket, repo_text, key, repo, who, err);
 	else if (rc == 0)
 		rc = loam_fail(err, LOAM_E_DENIED, "a message without ticket or key");
-	/* As of now: the account may be disabled, the token revoked since the push began. */
-	if (rc == 0 && who.kind != LOAM_ADMIN)
-		rc = loam_auth_user(socket->auth, who.user, who.token_id, &who, err);
-	if (rc < 0)
-		return rc;
-	*out_who = who;
-	return loam_auth_check(socket->auth, &who, repo, LOAM_WANT_WRITE, NULL, err);
+	return rc;
+}
+
+/* The right to push, as of now: the account may be disabled, the token revoked since it began. */
+static int check_right(struct loam_hook_socket *socket, struct loam_principal *who,
+		       const struct loam_repo *repo, struct loam_err *err)
+{
+	int rc = 0;
+	if (who->kind != LOAM_ADMIN)
+		rc = loam_auth_user(socket->auth, who->user, who->token_id, who, err);
+	return rc < 0 ? rc : loam_auth_check(socket->auth, who, repo, LOAM_WANT_WRITE, NULL, err);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -215,7 +263,8 @@ static int check_object(struct conversation *talk, const struct loam_repo *repo,
 }
 
 static int answer_holds(struct conversation *talk, const struct loam_repo *repo,
-			const json_t *message, struct loam_err *err)
+			const struct loam_principal *who, const json_t *message,
+			struct loam_err *err)
 {
 	const json_t *objects = json_object_get(message, "objects");
 	if (!json_is_array(objects) || json_array_size(objects) > LOAM_HOOK_PAIRS_MAX)
@@ -294,7 +343,8 @@ static int report(struct conversation *talk, const struct loam_repo *repo,
 }
 
 static int answer_publish(struct conversation *talk, const struct loam_repo *repo,
-			  const json_t *message, struct loam_err *err)
+			  const struct loam_principal *who, const json_t *message,
+			  struct loam_err *err)
 {
 	const char *first = NULL;
 	struct loam_published published;
@@ -309,24 +359,95 @@ static int answer_publish(struct conversation *talk, const struct loam_repo *rep
 	return rc < 0 ? rc : send_json(talk, json_pack("{s:b}", "done", 1), err);
 }
 
+/* ---- the audit log --------------------------------------------------------------------------- */
+
+/* [ref, old, new] of each ref that has moved: it is done, whatever the rights are by now. */
+static int answer_updated(struct conversation *talk, const struct loam_repo *repo,
+			  const struct loam_principal *who, const json_t *message,
+			  struct loam_err *err)
+{
+	const json_t *updates = json_object_get(message, "updates"), *update;
+	const char *ticket = json_string_value(json_object_get(message, "ticket"));
+	size_t i;
+	if (!json_is_array(updates) || json_array_size(updates) > LOAM_HOOK_UPDATES_MAX)
+		return loam_fail(err, LOAM_E_INVALID, "at most %d refs a message",
+				 LOAM_HOOK_UPDATES_MAX);
+	json_array_foreach (updates, i, update) {
+		const struct loam_audit_entry entry = {
+			.action = "git.push",
+			.repo = repo,
+			.ref = json_string_value(json_array_get(update, 0)),
+			.old_id = json_string_value(json_array_get(update, 1)),
+			.new_id = json_string_value(json_array_get(update, 2)),
+		};
+		loam_audit(&entry, 0, NULL);
+	}
+	if (ticket)
+		note_ticket(talk->socket, ticket, json_array_size(updates), false);
+	return send_json(talk, json_pack("{s:b}", "done", 1), err);
+}
+
+static void audit_refusal(struct conversation *talk, const struct loam_repo *repo,
+			  const json_t *message, const struct loam_err *why)
+{
+	const char *ticket = json_string_value(json_object_get(message, "ticket"));
+	if (!ticket || note_ticket(talk->socket, ticket, 0, true))
+		loam_audit(&(struct loam_audit_entry){ .action = "git.push", .repo = repo },
+			   -(int)why->code, why);
+}
+
+/* pre-receive has decided. */
+static int answer_refused(struct conversation *talk, const struct loam_repo *repo,
+			  const struct loam_principal *who, const json_t *message,
+			  struct loam_err *err)
+{
+	struct loam_err why = { 0 };
+	const char *reason = json_string_value(json_object_get(message, "reason"));
+	loam_fail(&why, LOAM_E_DENIED, "%s", reason ? reason : "");
+	audit_refusal(talk, repo, message, &why);
+	return send_json(talk, json_pack("{s:b}", "done", 1), err);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static const struct operation {
+	const char *name;
+	bool needs_right; /* to push, as of now */
+	int (*answer)(struct conversation *talk, const struct loam_repo *repo,
+		      const struct loam_principal *who, const json_t *message,
+		      struct loam_err *err);
+} operations[] = {
+	{ "holds", true, answer_holds },      { "locks", true, answer_locks },
+	{ "publish", true, answer_publish },  { "updated", false, answer_updated },
+	{ "refused", false, answer_refused },
+};
+
+static const struct operation *find_operation(const json_t *message)
+{
+	const char *name = json_string_value(json_object_get(message, "op"));
+	for (size_t i = 0; name && i < LOAM_ARRAY_COUNT(operations); i++)
+		if (strcmp(operations[i].name, name) == 0)
+			return &operations[i];
+	return NULL;
+}
+
 static int answer(struct conversation *talk, const json_t *message, struct loam_err *err)
 {
-	const char *op = NULL;
+	const struct operation *operation = find_operation(message);
 	struct loam_repo repo;
 	struct loam_principal who;
 	int rc = identify(talk->socket, message, &repo, &who, err);
+	bool known = rc == 0;
+	if (rc == 0 && !operation)
+		rc = loam_fail(err, LOAM_E_INVALID, "an operation that hooks do not have");
+	if (rc == 0 && operation->needs_right)
+		rc = check_right(talk->socket, &who, &repo, err);
+	if (rc == 0)
+		rc = operation->answer(talk, &repo, &who, message, err);
 	if (rc < 0)
-		return rc;
-	if (loam_json_text(message, "op", &op, err) == 1) {
-		if (strcmp(op, "holds") == 0)
-			return answer_holds(talk, &repo, message, err);
-		if (strcmp(op, "locks") == 0)
-			return answer_locks(talk, &repo, &who, message, err);
-		if (strcmp(op, "publish") == 0)
-			return answer_publish(talk, &repo, message, err);
-	}
-	loam_err_clear(err);
-	return loam_fail(err, LOAM_E_INVALID, "an operation that hooks do not have");
+		audit_refusal(talk, known ? &repo : NULL, message, err);
+	loam_audit_end();
+	return rc;
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */

@@ -33,6 +33,8 @@ int loam_hook_links_make(const char *repos, char **out_dir, struct loam_err *err
 int loam_hook_ticket_new(struct loam_hook_socket *socket, const struct loam_repo *repo,
 			 const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
 			 struct loam_err *err);
-void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *ticket);
+/* Ends it. A push whose hooks told neither of refs that moved nor of a refusal was refused by git:
+ * that gets its audit line here. asked: refs that were to be changed, 0 when nobody counted. */
+void loam_hook_ticket_end(struct loam_hook_socket *socket, const char *ticket, size_t asked);
 
 #endif

@@ -63,6 +63,8 @@ void loam_http_answer_status(struct http_exchange *exchange, int status, const c
 		text = PLAIN_HTTP_TEXT;
 	}
 	loam_web_response_release(&web->response);
+	snprintf(exchange->reason, sizeof(exchange->reason), "%.*s", (int)strcspn(text, "\n"),
+		 text);
 	if (lfs || api)
 		answer_json(exchange, lfs ? LFS_TYPE : API_TYPE, status, text);
 	else
@@ -80,6 +82,7 @@ void loam_http_answer_status(struct http_exchange *exchange, int status, const c
 void loam_http_answer_error(struct http_exchange *exchange, const struct loam_err *err)
 {
 	int status = loam_code_http(err->code);
+	exchange->refused = (int)err->code;
 	bool hidden = status >= 500 && err->code != LOAM_E_QUOTA && err->code != LOAM_E_BUSY &&
 		      err->code != LOAM_E_UNSUPPORTED;
 	char text[LOAM_ERR_TEXT_MAX + 64];
@@ -107,6 +110,8 @@ static ssize_t produce(void *arg, uint64_t position, char *out, size_t out_bytes
 	int64_t given = response->source(response->source_arg, out, out_bytes, &err);
 	atomic_store(&exchange->connection->busy, false);
 	if (given < 0) {
+		exchange->refused = -(int)given;
+		snprintf(exchange->reason, sizeof(exchange->reason), "%s", err.text);
 		loam_warn("http.cut_answer", "code=%s text=%s", loam_code_name((int)given),
 			  err.text);
 		return MHD_CONTENT_READER_END_WITH_ERROR;

@@ -102,12 +102,14 @@ struct http_exchange {
 	uint64_t started_ms;
 	uint64_t bytes_in, decoded_in, bytes_out;
 	int sent_status; /* of the answer, for the log; 0: none was sent */
-	bool head_seen;	 /* the first call of the handler was made */
-	bool begun;	 /* end() is owed */
-	bool has_place;	 /* counted in running */
-	bool discard;	 /* an answer is ready, the small rest of the body is swallowed */
-	bool drain;	 /* after the answer, read a while before closing */
-	bool over;	 /* answered by hand: nothing more may be written */
+	int refused; /* code of the refusal or of a broken answer; 0: known by its status only */
+	char reason[LOAM_ERR_TEXT_MAX];
+	bool head_seen; /* the first call of the handler was made */
+	bool begun;	/* end() is owed */
+	bool has_place; /* counted in running */
+	bool discard;	/* an answer is ready, the small rest of the body is swallowed */
+	bool drain;	/* after the answer, read a while before closing */
+	bool over;	/* answered by hand: nothing more may be written */
 };
 
 /* http_guard.c: 0, or the status to refuse with; *out_text says why. Closes in either case. */
@@ -152,6 +154,14 @@ void loam_http_answer_drain(struct http_connection *connection);
 void loam_http_log_request(const struct http_exchange *exchange);
 /* target with the values of secrets and userinfo taken out, cut at out_bytes. */
 void loam_http_log_redact(const char *target, char *out, size_t out_bytes);
+
+/* http_audit.c */
+/* The scope of the request on this thread: begun with the address, its door once routed. */
+void loam_http_audit_begin(const struct http_exchange *exchange);
+void loam_http_audit_route(const struct http_exchange *exchange);
+/* Writes the refusal that the request ended with, if there was one that nobody has written, and
+ * ends the scope. */
+void loam_http_audit_end(const struct http_exchange *exchange);
 
 /* http_watch.c */
 int loam_http_watch_start(struct loam_http *http, struct loam_err *err);

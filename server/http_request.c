@@ -64,6 +64,7 @@ void *loam_http_request_line(void *http, const char *uri, struct MHD_Connection 
 	loam_web_response_init(&web->response);
 	make_id(web->id);
 	loam_log_scope(web->id);
+	loam_http_audit_begin(exchange);
 	current = exchange;
 	return exchange;
 }
@@ -237,11 +238,13 @@ static enum MHD_Result route_request(struct http_exchange *exchange)
 	struct loam_err err = { 0 };
 	const char *text;
 	set_origin(exchange);
+	loam_http_audit_begin(exchange); /* a proxy has named the address */
 	int found = find_route(exchange, &err);
 	if (found < 0)
 		return refuse_err(exchange, &err);
 	if (found == 0)
 		return refuse_route(exchange);
+	loam_http_audit_route(exchange);
 	int status = check_route_headers(exchange, &text);
 	if (status == 0)
 		status = take_place(exchange, &text);
@@ -347,6 +350,7 @@ void loam_http_request_completed(void *http, struct MHD_Connection *mhd, void **
 	if (atomic_load(&connection->late) && exchange->sent_status == 0)
 		exchange->sent_status = MHD_HTTP_REQUEST_TIMEOUT;
 	loam_http_log_request(exchange);
+	loam_http_audit_end(exchange);
 	loam_log_scope(NULL);
 	if (exchange->has_place)
 		loam_http_watch_leave_place(connection->http);

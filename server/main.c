@@ -58,6 +58,7 @@ static const struct loam_cmd *const commands[] = {
 	&loam_cmd_revoke,
 	&loam_cmd_shell,
 	&loam_cmd_ssh_keys,
+	&loam_cmd_audit,
 	&loam_cmd_clone,
 	&loam_cmd_publish,
 	&loam_cmd_status,

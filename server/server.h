@@ -36,12 +36,12 @@ struct loam_server {
 	 * repos/KIND/NS/NAME.git. */
 	int (*git_dir)(struct loam_server *server, const struct loam_repo *repo, char *out_path,
 		       struct loam_err *err);
-	/* A ticket for the hooks of one push, and its end (design.md §2.11). NULL: hooks get none.
-	 */
+	/* A ticket for the hooks of one push, and its end (design.md §2.11): asked is how many refs
+	 * were to be changed, 0 when nobody counted. NULL: hooks get none. */
 	int (*ticket_new)(struct loam_server *server, const struct loam_repo *repo,
 			  const struct loam_principal *who, char out_ticket[LOAM_TICKET_BYTES],
 			  struct loam_err *err);
-	void (*ticket_end)(struct loam_server *server, const char *ticket);
+	void (*ticket_end)(struct loam_server *server, const char *ticket, size_t asked);
 	const char *hook_socket;	/* LOAM_HOOK_SOCKET */
 	const char *hooks_dir;		/* core.hooksPath of a push */
 	struct loam_hook_socket *hooks; /* of ticket_new and ticket_end */

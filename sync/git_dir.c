@@ -78,6 +78,11 @@ static int repository_id(const char *path, char out[ID_CHARS + 1], struct loam_e
 	git_config *config = NULL;
 	git_buf value = { 0 };
 	out[0] = '\0';
+	/* libgit2 passes over a configuration that it may not read: then the repository would look
+	 * like another's, and be set aside. */
+	loam_auto_free char *config_path = loam_path_join(path, "config");
+	if (access(config_path, R_OK) < 0 && errno != ENOENT)
+		return loam_fail_errno(err, "read %s", config_path);
 	int rc = loam_git_open(path, &git, err);
 	if (rc < 0)
 		return rc;

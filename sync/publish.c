@@ -12,6 +12,7 @@
  */
 #include "sync/publish.h"
 
+#include "auth/audit.h"
 #include "auth/gate.h"
 #include "auth/repos.h"
 #include "core/auto.h"
@@ -298,6 +299,17 @@ static void fill_result(struct job *job, const struct loam_gate_next *next)
 	out->changed_paths = next->new_gate ? next->files : job->changes.change_count;
 }
 
+/* The tree has changed. By whom: the scope of the push, or the server's own round. */
+static void audit_publish(const struct job *job, const struct loam_gate_next *next)
+{
+	loam_audit(&(struct loam_audit_entry){ .action = "publish",
+					       .repo = job->repo,
+					       .old_id = job->gate.commit,
+					       .new_id = next->commit,
+					       .count = next->files },
+		   0, NULL);
+}
+
 static int publish_once(struct job *job, const char *first, struct loam_err *err)
 {
 	int rc = read_branch(job, first, err);
@@ -318,6 +330,8 @@ static int publish_once(struct job *job, const char *first, struct loam_err *err
 	rc = start_building(job, err);
 	if (rc == 0)
 		rc = entries ? change_entries(job, &next, err) : swap_gate(job, &next, err);
+	if (rc == 0)
+		audit_publish(job, &next);
 	if (rc == 0)
 		rc = loam_failpoint("publish.committed", err);
 	if (rc == 0)

@@ -6,6 +6,7 @@
  * in time.
  */
 #include "auth/account_store.h"
+#include "auth/audit.h"
 #include "auth/repos.h"
 #include "core/auto.h"
 #include "core/clock.h"
@@ -122,6 +123,9 @@ static int reconcile_one(void *arg, const struct loam_repo *repo, uint64_t gate_
 		return loam_fail(err, LOAM_E_INTERRUPTED, "stopping");
 	sweep_pushes(round->publisher, text);
 	int rc = loam_repos_mend_gate(round->publisher->tree, repo, &own);
+	if (rc == 1)
+		loam_audit(&(struct loam_audit_entry){ .action = "repo.mend", .repo = repo }, 0,
+			   NULL);
 	if (rc == 1)
 		loam_warn("reconcile.mended", "repo=%s what=%s", text,
 			  "the rights on its gate, changed by another client or half changed");

@@ -137,15 +137,23 @@ static int finish_fail(struct loam_web_request *web, struct loam_err *err)
 	return loam_fail(err, LOAM_E_IO, "open /secret/path: broken");
 }
 
-static const struct loam_web_handler echo = { begin_count, NULL, finish_echo, end_count };
-static const struct loam_web_handler sink = { begin_count, sink_count, finish_sink, end_count };
-static const struct loam_web_handler failing = { begin_count, sink_fail, finish_sink, end_count };
-static const struct loam_web_handler streams = { NULL, NULL, finish_stream, NULL };
-static const struct loam_web_handler file = { NULL, NULL, finish_file, NULL };
-static const struct loam_web_handler slow = { begin_count, NULL, finish_slow, end_count };
-static const struct loam_web_handler gone = { NULL, NULL, finish_gone, NULL };
-static const struct loam_web_handler who = { NULL, NULL, finish_who, NULL };
-static const struct loam_web_handler fails = { NULL, NULL, finish_fail, NULL };
+static const struct loam_web_handler echo = { .begin = begin_count,
+					      .finish = finish_echo,
+					      .end = end_count };
+static const struct loam_web_handler sink = {
+	.begin = begin_count, .sink = sink_count, .finish = finish_sink, .end = end_count
+};
+static const struct loam_web_handler failing = {
+	.begin = begin_count, .sink = sink_fail, .finish = finish_sink, .end = end_count
+};
+static const struct loam_web_handler streams = { .finish = finish_stream };
+static const struct loam_web_handler file = { .finish = finish_file };
+static const struct loam_web_handler slow = { .begin = begin_count,
+					      .finish = finish_slow,
+					      .end = end_count };
+static const struct loam_web_handler gone = { .finish = finish_gone };
+static const struct loam_web_handler who = { .finish = finish_who };
+static const struct loam_web_handler fails = { .finish = finish_fail };
 
 static const struct loam_web_route rows[] = {
 	{ LOAM_POST, "/echo", 1u << 20, LOAM_ERRORS_TEXT, &echo },

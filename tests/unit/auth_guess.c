@@ -79,6 +79,32 @@ static void another_address_or_account_is_not_held(void **state)
 	assert_int_equal(held(*state, "1.2.3.4", ""), 0);
 }
 
+static void an_address_that_tries_many_accounts_is_held(void **state)
+{
+	char user[32];
+	for (int i = 0; i < 30; i++) {
+		snprintf(user, sizeof(user), "user%d", i);
+		loam_guess_failed(*state, "1.2.3.4", user);
+		loam_guess_succeeded(*state, "1.2.3.4", "his own");
+	}
+	assert_int_equal(held(*state, "1.2.3.4", "alice"), 0);
+	loam_guess_failed(*state, "1.2.3.4", "one more");
+	assert_about(held(*state, "1.2.3.4", "alice"), 2);
+	assert_int_equal(held(*state, "1.2.3.5", "alice"), 0);
+}
+
+static void addresses_of_one_ipv6_network_are_one(void **state)
+{
+	char peer[64];
+	for (int i = 0; i < 6; i++) {
+		snprintf(peer, sizeof(peer), "2001:db8:1:2::%x", i);
+		loam_guess_failed(*state, peer, "alice");
+	}
+	assert_int_not_equal(held(*state, "2001:db8:1:2:ffff::1", "alice"), 0);
+	assert_int_equal(held(*state, "2001:db8:1:3::1", "alice"), 0);
+	assert_int_equal(held(*state, "::ffff:1.2.3.4", "alice"), 0);
+}
+
 static void a_success_forgets_the_failures(void **state)
 {
 	fail_times(*state, "1.2.3.4", "alice", 5);
@@ -121,6 +147,8 @@ int main(void)
 		TEST(five_tries_are_free),
 		TEST(each_further_one_doubles_the_wait_up_to_a_quarter_of_an_hour),
 		TEST(another_address_or_account_is_not_held),
+		TEST(an_address_that_tries_many_accounts_is_held),
+		TEST(addresses_of_one_ipv6_network_are_one),
 		TEST(a_success_forgets_the_failures),
 		TEST(the_table_is_bounded_and_loses_the_quietest),
 		TEST(long_names_are_cut_not_overrun),

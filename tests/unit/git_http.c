@@ -75,7 +75,7 @@ static int ticket_new(struct loam_server *self, const struct loam_repo *repo,
 	return 0;
 }
 
-static void ticket_end(struct loam_server *self, const char *ticket)
+static void ticket_end(struct loam_server *self, const char *ticket, size_t asked)
 {
 	tickets_open--;
 }

@@ -122,9 +122,9 @@ static void a_ticket_is_answered_while_its_push_lasts(void **state)
 	loam_auto_free char *ticket = ticket_of(world);
 	loam_auto_free char *message = holds(ticket);
 	expect(world, message, "{\"missing\":[\"" OID "\"],\"wrong_size\":[]}");
-	loam_hook_ticket_end(world->hooks, ticket);
+	loam_hook_ticket_end(world->hooks, ticket, 0);
 	expect(world, message, "{\"error\":\"this push is over");
-	loam_hook_ticket_end(world->hooks, ticket);
+	loam_hook_ticket_end(world->hooks, ticket, 0);
 	loam_auto_free char *unknown = holds("x");
 	expect(world, unknown, "\"error\"");
 }

@@ -53,7 +53,8 @@ static int check(struct loam_link_keys *keys, unsigned method, const char *url,
 		request.param_count += request.params[i].value != NULL;
 	}
 	struct loam_err err = { 0 };
-	return loam_link_check(keys, &request, out, &err);
+	bool forged;
+	return loam_link_check(keys, &request, out, &forged, &err);
 }
 
 /* The url with the first `from` replaced; free(). */
