@@ -3,17 +3,17 @@
  *
  *   1 its oid by hearsay (user.loam.oid), held by the repository, same slices    done
  *   2 a staging file with the same slices                                       frozen
- *   3 oid by hearsay, in the pool, same slices as the frozen one                 linked
- *   4 the frozen one is read once and hashed                                     into the pool
+ *   3 the frozen one is read once and hashed                                    into the pool
  *
- * user.loam.oid can be set by anybody: it says where to look, the slices decide. A file with holes
- * is written out in 4, since every byte of a pool file is a byte of a slice.
+ * user.loam.oid can be set by anybody: it says where to look, the slices decide. Objects of other
+ * repositories are not looked at: whoever names an oid would learn by the time it takes whether the
+ * pool has it (L05). A file with holes is written out in 3, since every byte of a pool file is a
+ * byte of a slice.
  */
 #include "lfs/take_file.h"
 
 #include "auth/gate.h"
 #include "core/auto.h"
-#include "fs/files.h"
 #include "fs/meta/same_content.h"
 #include "lfs/lfs.h"
 
@@ -46,24 +46,6 @@ static int is_held(const struct loam_take_file *into, uint64_t ino, const char *
 	if (found <= 0 || pool_bytes != length)
 		return found < 0 ? found : 0;
 	return loam_meta_same_content(into->tree->volume->meta, ino, pool_ino, length, err);
-}
-
-/* 1 when the pool has oid in these very slices, whoever holds it. */
-static int is_in_pool(const struct loam_take_file *into, uint64_t ino, const char *oid,
-		      uint64_t length, struct loam_err *err)
-{
-	char path[LOAM_PATH_BYTES_MAX];
-	struct loam_attr attr;
-	uint64_t pool_ino;
-	loam_tree_pool_path(into->tree, oid, path);
-	int rc = loam_files_lookup(into->tree->volume, path, &pool_ino, &attr, err);
-	if (rc == 0 && attr.length == length)
-		rc = loam_meta_same_content(into->tree->volume->meta, ino, pool_ino, length, err);
-	if (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_STALE) { /* it left the pool */
-		loam_err_clear(err);
-		return 0;
-	}
-	return rc;
 }
 
 /* ---- freezing -------------------------------------------------------------------------------- */
@@ -160,16 +142,11 @@ static int hash(const struct loam_take_file *into, struct loam_job **job,
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* The frozen file's oid, by what the pool has or by its bytes; then into the pool. */
-static int take_frozen(const struct loam_take_file *into, struct loam_job **job, const char *oid,
+/* Hashed, then into the pool. */
+static int take_frozen(const struct loam_take_file *into, struct loam_job **job,
 		       struct loam_taken_file *out, struct loam_err *err)
 {
-	int known = oid[0] ? is_in_pool(into, loam_job_ino(*job), oid, out->bytes, err) : 0;
-	if (known < 0)
-		return known;
-	if (known)
-		memcpy(out->oid, oid, sizeof(out->oid));
-	int rc = known ? 0 : hash(into, job, out, err);
+	int rc = hash(into, job, out, err);
 	if (rc < 0)
 		return rc;
 	struct loam_adoption adoption = { .repo = into->repo,
@@ -206,7 +183,7 @@ int loam_take_file(const struct loam_take_file *into, uint64_t ino, struct loam_
 	}
 	rc = freeze(into, ino, &job, &taken.bytes, err);
 	if (rc == 0)
-		rc = take_frozen(into, &job, oid, &taken, err);
+		rc = take_frozen(into, &job, &taken, err);
 	loam_job_free(job);
 	if (rc == 0)
 		*out = taken;

@@ -3,8 +3,8 @@
  *
  * The bytes are frozen first: a file in staging that names the file's slices (which never change).
  * What is hashed and what comes into the pool is that file, whatever is written to the other
- * meanwhile. A file whose slices are those of a pool file is not read at all: naming the same
- * slices is holding the same bytes.
+ * meanwhile. A file whose slices are those of an object that the repository holds is not read at
+ * all: naming the same slices is holding the same bytes.
  *
  * The caller has checked that whoever it acts for may read the file; that is the proof of
  * possession (design.md §2.6, reliability.md L04).
