@@ -23,6 +23,10 @@ clone_as alice alice/pushed "$DIR/home/alice/pushed"
 	as alice git push -q origin main main:next 2>>"$DIR/commands.out"
 )
 
+as alice mkdir "$MNT/users/alice/w"
+echo two | as alice tee "$MNT/users/alice/w/file" >/dev/null
+export WORKSPACE="$MNT/users/alice/w"
+
 step "rows and file, both ways"
 "$LOAM_BUILD/tests/tool_api_rows" >"$DIR/rows.json"
 python3 - "$DIR/rows.json" <<'PY' || fail "docs/openapi.yaml and the server differ"
@@ -125,6 +129,25 @@ call("repo.visibility", alice, {"visibility": "hidden"}, repo="alice/made", want
 call("repo.defaultBranch", alice, {"branch": "next"}, repo="alice/pushed")
 call("repo.defaultBranch", alice, {"branch": "none"}, repo="alice/pushed", wanted=404)
 call("repo.defaultBranch", alice, {"branch": "../x y"}, repo="alice/pushed", wanted=400)
+
+there, others = os.stat(os.environ["WORKSPACE"]), os.stat(os.path.dirname(os.environ["WORKSPACE"]) + "/../bob")
+read = call("token.create", alice, {"scope": "read"}, user="alice")["token"]
+named = {"ino": there.st_ino, "changed_sec": there.st_ctime_ns // 10**9, "changed_nsec": there.st_ctime_ns % 10**9,
+         "message": "from a directory"}
+assert call("repo.publish", write, dict(named, changed_nsec=named["changed_nsec"] ^ 1), repo="alice/pushed")["again"]
+assert call("repo.publish", write, dict(named, email="a@example.com"), repo="alice/pushed")["changed"]
+for who, body, status in (
+    (None, named, 401), (bob, named, 404), (read, named, 403), (write, dict(named, ino=others.st_ino), 403), (write, {}, 422),
+    (write, dict(named, email="no address"), 422), (write, dict(named, message="\n"), 422), (write, dict(named, odd=1), 422),
+):
+    call("repo.publish", who, body, repo="alice/pushed", wanted=status)
+
+call("repo.fork", write, {"to": "alice/forked", "visibility": "internal"}, repo="alice/pushed")
+for who, body, status in (
+    (None, {"to": "alice/x"}, 401), (bob, {"to": "bob/x"}, 404), (read, {"to": "alice/x"}, 403), (write, {"to": "alice/forked"}, 409),
+    (write, {"to": "../x"}, 422), (write, {}, 422), (write, {"to": "bob/x"}, 403), (write, {"to": "alice/x", "owner": "bob"}, 403),
+):
+    call("repo.fork", who, body, repo="alice/pushed", wanted=status)
 
 call("namespace.list", write)
 call("namespace.show", write, kind="models", ns="alice")
