@@ -17,7 +17,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #define MOUNTINFO_BYTES_MAX (16u << 20)
 #define FUSERMOUNT_MS	    20000
@@ -25,11 +25,12 @@
 
 int loam_mount_detach_stale(const char *dir, struct loam_err *err)
 {
-	struct stat stat_buf;
+	struct statfs unused;
 	int detached = 0;
-	/* Mounts that died one after the other may lie on top of each other. */
+	/* Mounts that died one after the other may lie on top of each other. Attributes of one that
+	 * died just now are still in the kernel's cache and answer stat(2), never statfs(2). */
 	for (int layer = 0; layer < STALE_LAYERS_MAX; layer++) {
-		if (stat(dir, &stat_buf) == 0 || errno != ENOTCONN)
+		if (statfs(dir, &unused) == 0 || errno != ENOTCONN)
 			return detached;
 		loam_warn("mount.stale", "dir=%s action=%s", dir, "detach what a dead mount left");
 		if (umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)

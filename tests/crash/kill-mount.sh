@@ -101,6 +101,7 @@ sleep 1
 wait_mounted 10
 python3 "$DIR/verify.py" "$MNT/scratch" "$DIR/noted" || fail "acknowledged data is missing"
 stop_up
+if grep -F " $MNT " /proc/mounts; then fail "a dead mount was left below the one that came after it"; fi
 start_up
 python3 "$DIR/verify.py" "$MNT/scratch" "$DIR/noted" || fail "acknowledged data is missing"
 check_volume
