@@ -253,6 +253,14 @@ static int split(struct background *background, struct loam_err *err)
 	return -1;
 }
 
+/* What layers above have a mount do beside its work. */
+static const struct loam_mount_beside *beside;
+
+void loam_cmd_mount_beside(const struct loam_mount_beside *what)
+{
+	beside = what;
+}
+
 /* ---- mount ----------------------------------------------------------------------------------- */
 
 /* Somewhere to say what went wrong: where the user still looks. */
@@ -295,7 +303,10 @@ static int mount_volume(const struct mount_opts *opts, const struct chosen *chos
 					      .attr_ms = LOAM_MOUNT_ATTR_MS,
 					      .ready = is_up,
 					      .ready_arg = background };
+	void *companion = beside ? beside->start(volume, config) : NULL;
 	rc = loam_mount_run(volume->data, &options, err);
+	if (beside)
+		beside->stop(companion);
 	loam_volume_close(volume);
 	return rc;
 }

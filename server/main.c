@@ -2,6 +2,7 @@
  * loam: the table of commands. Each stands with its domain; this file only lists them.
  */
 #include "auth/commands.h"
+#include "auth/node_watch.h"
 #include "core/cmd.h"
 #include "fs/commands.h"
 #include "githook/commands.h"
@@ -59,6 +60,9 @@ static const struct loam_cmd *const commands[] = {
 	&loam_cmd_shell,
 	&loam_cmd_ssh_keys,
 	&loam_cmd_audit,
+	&loam_cmd_node_enroll,
+	&loam_cmd_node_remove,
+	&loam_cmd_node_status,
 	&loam_cmd_clone,
 	&loam_cmd_publish,
 	&loam_cmd_status,
@@ -71,12 +75,17 @@ static const struct loam_cmd *const commands[] = {
 };
 /* clang-format on */
 
+/* A mount keeps the names of its node current. */
+static const struct loam_mount_beside node_names = { .start = loam_node_watch_start,
+						     .stop = loam_node_watch_stop };
+
 int main(int argc, char **argv)
 {
 	const struct rlimit no_core = { 0, 0 }; /* secrets do not reach core files */
 	setrlimit(RLIMIT_CORE, &no_core);
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	loam_cmd_mount_beside(&node_names);
 	/* Git runs its hooks by file name: links to this program. */
 	const char *hook = loam_hook_of_program(argv[0]);
 	if (hook) {
