@@ -138,12 +138,13 @@ static void print_published(const json_t *answer)
 	if (flag(answer, "merged"))
 		fprintf(to, "loam: others had published meanwhile: merged\n");
 	fprintf(to,
-		"loam: %s@%.7s is on the mount: %llu files, %llu bytes (%llu not read, %llu large "
-		"ones with %llu bytes and %llu small ones read)\n",
+		"loam: %s@%.7s is on the mount: %llu files, %llu bytes; %llu known and not read",
 		text(answer, "repo"), text(answer, "commit"), number(answer, "files"),
-		number(answer, "bytes"), number(answer, "known_files"),
-		number(answer, "hashed_files"), number(answer, "hashed_bytes"),
-		number(answer, "small_files"));
+		number(answer, "bytes"), number(answer, "known_files"));
+	if (number(answer, "hashed_files") > 0)
+		fprintf(to, ", %llu read as LFS objects (%llu bytes)",
+			number(answer, "hashed_files"), number(answer, "hashed_bytes"));
+	fprintf(to, ", %llu read as blobs\n", number(answer, "small_files"));
 }
 
 static int publish(const struct publish_opts *opts, const char *dir, const char *repo_text,
