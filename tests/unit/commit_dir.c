@@ -611,6 +611,29 @@ static void names_and_pointers_are_held_to_the_rules_of_a_push(void **state)
 	refused(world, &world->alice, WORK, LOAM_E_INVALID, "p is an LFS pointer");
 }
 
+/* A gate whose mask an official client has opened stays what it is. */
+static void a_published_tree_is_a_source_and_never_marked(void **state)
+{
+	struct world *world = *state;
+	struct loam_repo other =
+		loam_tree_world_repo(world->tree, "qwen/other", world->alice.uid, LOAM_PRIVATE);
+	struct loam_attr attr, open = { .mode = 0777 };
+	first_version(world);
+	loam_auto_buf struct loam_buf before = LOAM_BUF(64), after = LOAM_BUF(64);
+	uint64_t ino = ino_of(world, GATE, &attr);
+	assert_ok(loam_meta_getxattr(world->tree->volume.meta, ino, LOAM_XATTR_COMMIT, &before,
+				     &err));
+	assert_ok(loam_meta_setattr(world->tree->volume.meta, &loam_who_root, ino, LOAM_SET_MODE,
+				    &open, &attr, &err));
+	world->repo = other;
+	assert_true(published(world, &world->alice, GATE).changed);
+	assert_ok(
+		loam_meta_getxattr(world->tree->volume.meta, ino, LOAM_XATTR_COMMIT, &after, &err));
+	assert_string_equal(loam_buf_text(&before), loam_buf_text(&after));
+	loam_auto_free char *text = loam_tree_world_text(world->tree, "/models/qwen/other/a");
+	assert_string_equal(text, "a1");
+}
+
 static void the_locks_of_others_hold(void **state)
 {
 	struct world *world = *state;
@@ -668,6 +691,7 @@ int main(void)
 		TEST(two_at_once_both_stand),
 		TEST(what_the_account_may_not_read_is_not_published),
 		TEST(names_and_pointers_are_held_to_the_rules_of_a_push),
+		TEST(a_published_tree_is_a_source_and_never_marked),
 		TEST(the_locks_of_others_hold),
 		TEST(another_directory_by_the_same_number_is_not_taken),
 	};
