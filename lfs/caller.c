@@ -6,6 +6,7 @@
 #include "lfs/caller.h"
 
 #include "lfs/lfs_internal.h"
+#include "lfs/lfs_token.h"
 
 #include <stdio.h>
 
@@ -13,11 +14,16 @@ int loam_lfs_caller(struct loam_web_request *request, enum loam_want want,
 		    struct loam_lfs_caller *out_caller, struct loam_err *err)
 {
 	const struct loam_lfs_context *context = loam_lfs_context(request);
-	int rc = loam_auth_header(context->auth, request->header(request, "Authorization"),
-				  request->peer, &out_caller->who, err);
+	const char *header = request->header(request, "Authorization");
+	int rc = loam_lfs_token_is(header) ? loam_lfs_token_check(context->lfs->keys, context->auth,
+								  header, &out_caller->who, err)
+					   : loam_auth_header(context->auth, header, request->peer,
+							      &out_caller->who, err);
 	if (rc < 0)
 		return rc;
-	snprintf(request->user, sizeof(request->user), "%s", out_caller->who.user);
+	if (out_caller->who.kind != LOAM_ANONYMOUS)
+		snprintf(request->user, sizeof(request->user), "%s",
+			 loam_principal_name(&out_caller->who));
 	const char *text = loam_web_param(request, "repo");
 	rc = loam_repo_parse(text ? text : "", &out_caller->repo, err);
 	if (rc < 0) {

@@ -7,6 +7,7 @@
 #include "core/auto.h"
 #include "fs/files.h"
 #include "lfs/lfs_internal.h"
+#include "lfs/lfs_token.h"
 
 #include <string.h>
 
@@ -107,6 +108,12 @@ int loam_lfs_drop_repo(const struct loam_tree *tree, const struct loam_repo *rep
 		rc = loam_files_remove(tree->volume, path, err);
 	}
 	return rc < 0 ? loam_context(err, "drop the objects of a repository") : 0;
+}
+
+char *loam_lfs_session_token(struct loam_lfs *lfs, const struct loam_principal *who,
+			     const struct loam_repo *repo, bool upload)
+{
+	return loam_lfs_token_print(lfs->keys, who, repo, upload);
 }
 
 int loam_lfs_sweep(struct loam_lfs *lfs, struct loam_err *err)

@@ -30,6 +30,11 @@ int loam_lfs_drop_repo(const struct loam_tree *tree, const struct loam_repo *rep
 /* Removes staging of dead uploads and pool files without holder, older than the staging life. */
 int loam_lfs_sweep(struct loam_lfs *lfs, struct loam_err *err);
 
+/* A token with which who, come over SSH, may use the LFS doors of one repository over HTTP for an
+ * hour (lfs/lfs_token.h). free() */
+char *loam_lfs_session_token(struct loam_lfs *lfs, const struct loam_principal *who,
+			     const struct loam_repo *repo, bool upload);
+
 /* The LFS doors, for the server's route table (NULL path ends it). request->context is the server's
  * context; loam_lfs_of() of the server gives the struct loam_lfs: handlers find it in
  * request->context through struct loam_lfs_context, the first member of the server's own. */

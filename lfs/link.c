@@ -146,12 +146,17 @@ static char *signed_text(const struct loam_link *link)
 			      repo, link->oid, link->bytes, who, link->expires);
 }
 
-static void sign(struct loam_link_keys *keys, size_t index, const struct loam_link *link,
+static void sign(struct loam_link_keys *keys, size_t index, const char *text,
 		 uint8_t out[LOAM_SHA256_BYTES])
 {
-	loam_auto_free char *text = signed_text(link);
 	loam_guard(&keys->lock);
 	loam_hmac_sha256(keys->keys[index], KEY_BYTES, text, strlen(text), out);
+}
+
+void loam_link_keys_sign(struct loam_link_keys *keys, const char *text,
+			 uint8_t out_mac[LOAM_SHA256_BYTES])
+{
+	sign(keys, 0, text, out_mac);
 }
 
 /* Percent-encodes what may not stand in a query. */
@@ -174,7 +179,8 @@ char *loam_link_print(struct loam_link_keys *keys, const char *base_url,
 {
 	uint8_t mac[LOAM_SHA256_BYTES];
 	char signature[2 * LOAM_SHA256_BYTES + 1], repo[LOAM_REPO_TEXT_BYTES];
-	sign(keys, 0, link, mac);
+	loam_auto_free char *text = signed_text(link);
+	loam_link_keys_sign(keys, text, mac);
 	loam_hex(mac, sizeof(mac), signature);
 	loam_repo_text(&link->repo, repo);
 	loam_auto_free char *who = who_text(link);
@@ -252,13 +258,13 @@ static bool parse_request(const struct loam_web_request *request, struct loam_li
 	return loam_unhex(signature, strlen(signature), mac, LOAM_SHA256_BYTES);
 }
 
-static bool fits(struct loam_link_keys *keys, const struct loam_link *link,
+static bool fits(struct loam_link_keys *keys, const char *text,
 		 const uint8_t mac[LOAM_SHA256_BYTES])
 {
 	bool any = false;
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		uint8_t good[LOAM_SHA256_BYTES];
-		sign(keys, i, link, good);
+		sign(keys, i, text, good);
 		any |= loam_equal_secret(good, mac, sizeof(good));
 	}
 	return any;
@@ -274,21 +280,32 @@ static bool may_reread(struct loam_link_keys *keys)
 	return true;
 }
 
+int loam_link_keys_fit(struct loam_link_keys *keys, const char *text,
+		       const uint8_t mac[LOAM_SHA256_BYTES], struct loam_err *err)
+{
+	if (fits(keys, text, mac))
+		return 1;
+	if (may_reread(keys)) {
+		int rc = load_keys(keys, err);
+		if (rc < 0)
+			return rc;
+	}
+	return fits(keys, text, mac);
+}
+
 int loam_link_check(struct loam_link_keys *keys, const struct loam_web_request *request,
 		    struct loam_link *out_link, bool *out_forged, struct loam_err *err)
 {
 	struct loam_link link;
 	uint8_t mac[LOAM_SHA256_BYTES];
-	bool good = parse_request(request, &link, mac);
+	int good = 0;
 	*out_forged = false;
-	if (good && !fits(keys, &link, mac)) {
-		if (may_reread(keys)) {
-			int rc = load_keys(keys, err);
-			if (rc < 0)
-				return rc;
-		}
-		good = fits(keys, &link, mac);
+	if (parse_request(request, &link, mac)) {
+		loam_auto_free char *text = signed_text(&link);
+		good = loam_link_keys_fit(keys, text, mac, err);
 	}
+	if (good < 0)
+		return good;
 	*out_forged = !good;
 	if (!good)
 		return loam_fail(err, LOAM_E_DENIED, "this transfer link is not valid");

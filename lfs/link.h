@@ -33,6 +33,12 @@ struct loam_link_keys;
 int loam_link_keys_open(const struct loam_tree *tree, struct loam_link_keys **out_keys,
 			struct loam_err *err);
 void loam_link_keys_close(struct loam_link_keys *keys);
+/* The signature of any text whose first line no other use has. */
+void loam_link_keys_sign(struct loam_link_keys *keys, const char *text,
+			 uint8_t out_mac[LOAM_SHA256_BYTES]);
+/* 1 mac is a signature of text by a live key, 0 not. */
+int loam_link_keys_fit(struct loam_link_keys *keys, const char *text,
+		       const uint8_t mac[LOAM_SHA256_BYTES], struct loam_err *err);
 
 /* The absolute link; free(). */
 char *loam_link_print(struct loam_link_keys *keys, const char *base_url,

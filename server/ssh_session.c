@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "server/ssh_command.h"
 #include "server/ssh_git.h"
+#include "server/ssh_lfs.h"
 
 #include "core/banned.h"
 
@@ -134,6 +135,23 @@ static int run_upload_archive(struct loam_ssh_session *session,
 	return loam_ssh_git_run(session, LOAM_UPLOAD_ARCHIVE, out_status, err);
 }
 
+static int run_authenticate(struct loam_ssh_session *session,
+			    const struct loam_ssh_command *command, int *out_status,
+			    struct loam_err *err)
+{
+	int rc = loam_ssh_lfs_authenticate(session, command->upload, err);
+	*out_status = rc == 0 ? 0 : LOAM_SSH_EXIT_REFUSED;
+	return rc;
+}
+
+static int run_transfer(struct loam_ssh_session *session, const struct loam_ssh_command *command,
+			int *out_status, struct loam_err *err)
+{
+	int rc = loam_ssh_lfs_transfer(session, command->upload, err);
+	*out_status = rc == 0 ? 0 : LOAM_SSH_EXIT_REFUSED;
+	return rc;
+}
+
 /* What a verb needs, and who runs it. Unknown verbs never come here: there is no default. */
 static const struct {
 	const char *action; /* of the audit log */
@@ -146,6 +164,9 @@ static const struct {
 				    run_receive_pack },
 	[LOAM_SSH_UPLOAD_ARCHIVE] = { "git.archive", LOAM_WANT_READ, LOAM_WANT_READ,
 				      run_upload_archive },
+	[LOAM_SSH_LFS_AUTHENTICATE] = { "lfs.authenticate", LOAM_WANT_READ, LOAM_WANT_WRITE,
+					run_authenticate },
+	[LOAM_SSH_LFS_TRANSFER] = { "lfs.transfer", LOAM_WANT_READ, LOAM_WANT_WRITE, run_transfer },
 };
 
 static int run_on_repo(struct loam_ssh_session *session, const struct loam_ssh_command *command,
@@ -153,8 +174,6 @@ static int run_on_repo(struct loam_ssh_session *session, const struct loam_ssh_c
 {
 	if (!command->repo_is_valid)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no such repository");
-	if (command->verb >= LOAM_ARRAY_COUNT(verbs) || !verbs[command->verb].run)
-		return loam_fail(err, LOAM_E_UNSUPPORTED, "this is not served over SSH");
 	session->repo = command->repo;
 	session->want =
 		command->upload ? verbs[command->verb].want_upload : verbs[command->verb].want;
