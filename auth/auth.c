@@ -10,6 +10,7 @@
 #include "auth/audit.h"
 #include "auth/guess.h"
 #include "auth/password.h"
+#include "auth/token_use.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/hash.h"
@@ -33,6 +34,7 @@ struct loam_auth {
 	const struct loam_tree *tree;
 	struct loam_account_store *accounts;
 	struct loam_guess *guess;
+	struct loam_token_use *use;
 	uint8_t key[32];
 	pthread_mutex_t lock; /* remembered */
 	struct remembered remembered[REMEMBERED_COUNT];
@@ -50,6 +52,7 @@ int loam_auth_open(const struct loam_tree *tree, struct loam_auth **out_auth, st
 		loam_auth_close(auth);
 		return rc;
 	}
+	auth->use = loam_token_use_new(auth->accounts);
 	*out_auth = auth;
 	return 0;
 }
@@ -58,6 +61,7 @@ void loam_auth_close(struct loam_auth *auth)
 {
 	if (!auth)
 		return;
+	loam_token_use_free(auth->use);
 	loam_account_store_close(auth->accounts);
 	loam_guess_free(auth->guess);
 	pthread_mutex_destroy(&auth->lock);
@@ -371,6 +375,8 @@ int loam_auth_header(struct loam_auth *auth, const char *header, const char *pee
 		loam_audit_who(out_who, NULL);
 	else
 		note_claim(auth, account);
+	if (rc == 0 && out_who->kind == LOAM_TOKEN)
+		loam_token_use_note(auth->use, out_who->token_id);
 	explicit_bzero(&given, sizeof(given));
 	return rc;
 }

@@ -114,8 +114,11 @@ static void print_token(const json_t *token)
 	char until[LOAM_CLOCK_TEXT_BYTES] = "never";
 	if (number(token, "expires") != 0)
 		loam_clock_format((time_t)number(token, "expires"), until);
-	fprintf(loam_cmd_out(), "%s  %-5s  expires %-20s  %s %s\n", text(token, "id"),
-		text(token, "scope"), until, text(token, "repo"), text(token, "label"));
+	char used[LOAM_CLOCK_TEXT_BYTES] = "-";
+	if (number(token, "used") != 0)
+		loam_clock_format((time_t)number(token, "used"), used);
+	fprintf(loam_cmd_out(), "%s  %-5s  expires %-20s  used %-20s  %s %s\n", text(token, "id"),
+		text(token, "scope"), until, used, text(token, "repo"), text(token, "label"));
 }
 
 static int list_tokens(struct loam_ask *ask, bool json, const struct loam_op_word *words,
