@@ -296,7 +296,7 @@ const struct loam_cmd loam_cmd_audit = {
 			LOAM_OPT(struct audit_opts, door, "door", 0, LOAM_OPT_TEXT, "DOOR",
 				 "git-http, lfs-http, http, api, ssh, hook, cli or server"),
 			LOAM_OPT(struct audit_opts, action, "action", 0, LOAM_OPT_TEXT, "ACTION",
-				 "git.push, lfs, grant …"),
+				 "git.push, lfs, grant, repo.create …"),
 			LOAM_OPT(struct audit_opts, result, "result", 0, LOAM_OPT_TEXT, "RESULT",
 				 "ok, refused, or one such as DENIED"),
 			LOAM_OPT(struct audit_opts, since, "since", 0, LOAM_OPT_TEXT, "TIME",

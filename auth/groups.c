@@ -331,7 +331,7 @@ int loam_group_set_member(struct loam_account_store *store, const char *name, co
 			  bool manager, struct loam_err *err)
 {
 	int rc = set_member(store, name, user, manager, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "group.member.add",
+	return loam_audit(&(struct loam_audit_entry){ .action = "member.set",
 						      .group = name,
 						      .account = user,
 						      .detail = manager ? "manager" : NULL },
@@ -364,7 +364,7 @@ int loam_group_remove_member(struct loam_account_store *store, const char *name,
 			     struct loam_err *err)
 {
 	int rc = drop_member(store, name, user, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "group.member.del",
+	return loam_audit(&(struct loam_audit_entry){ .action = "member.remove",
 						      .group = name,
 						      .account = user },
 			  rc, err);

@@ -370,7 +370,7 @@ int loam_ns_grant(const struct loam_tree *tree, const struct loam_ns *ns,
 		  const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
 {
 	int rc = grant_in_ns(tree, ns, who, want, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "grant",
+	return loam_audit(&(struct loam_audit_entry){ .action = "namespace.grant",
 						      .ns = ns->ns,
 						      .grantee = who,
 						      .detail = loam_right_name(
@@ -398,7 +398,7 @@ int loam_ns_revoke(const struct loam_tree *tree, const struct loam_ns *ns,
 		   const struct loam_grantee *who, struct loam_err *err)
 {
 	int rc = revoke_in_ns(tree, ns, who, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "revoke",
+	return loam_audit(&(struct loam_audit_entry){ .action = "namespace.revoke",
 						      .ns = ns->ns,
 						      .grantee = who },
 			  rc, err);

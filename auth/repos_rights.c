@@ -602,7 +602,7 @@ int loam_repos_grant(const struct loam_tree *tree, const struct loam_repo *repo,
 		     const struct loam_grantee *who, enum loam_want want, struct loam_err *err)
 {
 	int rc = grant_on_gate(tree, repo, who, want, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "grant",
+	return loam_audit(&(struct loam_audit_entry){ .action = "grant.set",
 						      .repo = repo,
 						      .grantee = who,
 						      .detail = loam_right_name(
@@ -633,7 +633,7 @@ int loam_repos_revoke(const struct loam_tree *tree, const struct loam_repo *repo
 		      const struct loam_grantee *who, struct loam_err *err)
 {
 	int rc = revoke_on_gate(tree, repo, who, err);
-	return loam_audit(&(struct loam_audit_entry){ .action = "revoke",
+	return loam_audit(&(struct loam_audit_entry){ .action = "grant.revoke",
 						      .repo = repo,
 						      .grantee = who },
 			  rc, err);

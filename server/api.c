@@ -115,6 +115,7 @@ static int begin_call(struct loam_web_request *request, struct loam_err *err)
 	struct call_state *state = loam_xnew(struct call_state);
 	request->state = state;
 	state->op = loam_api_op((size_t)(request->route - api->routes));
+	request->action = state->op->name;
 	state->call.context = api->context;
 	state->call.who = &state->who;
 	state->call.base_url = request->base_url;

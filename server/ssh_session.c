@@ -228,6 +228,9 @@ int loam_ssh_session_run(struct loam_ssh_session *session, const char *command)
 	}
 	if (rc < 0)
 		loam_ssh_session_say(session, "%s", err.text);
+	if (rc < 0 && loam_audit_count() == 0)
+		loam_audit(&(struct loam_audit_entry){ .action = "ssh", .detail = shown }, rc,
+			   &err);
 	loam_info("ssh.session", "user=%s key=%s peer=%s command=%s status=%d error=%s ms=%llu",
 		  loam_principal_name(&session->who), session->key_id, session->peer, shown, status,
 		  err.text, (unsigned long long)(loam_clock_ms() - began_ms));

@@ -13,7 +13,6 @@
  */
 #include "sync/commit_dir.h"
 
-#include "auth/audit.h"
 #include "auth/gate.h"
 #include "core/auto.h"
 #include "core/clock.h"
@@ -595,23 +594,6 @@ static int add_notes(struct work *work, struct loam_err *err)
 	return loam_buf_add(notes, work->notes.data, work->notes.bytes, err);
 }
 
-/* The branch has moved, without receive-pack and its hooks. */
-static void audit_commit(const struct work *work)
-{
-	char old_id[GIT_OID_HEXSZ + 1] = "";
-	if (!work->out->changed)
-		return;
-	if (work->has_head)
-		git_oid_tostr(old_id, sizeof(old_id), &work->head);
-	loam_audit(&(struct loam_audit_entry){ .action = "git.push",
-					       .repo = work->call->repo,
-					       .ref = work->out->branch,
-					       .old_id = old_id,
-					       .new_id = work->out->commit,
-					       .detail = "loam publish" },
-		   0, NULL);
-}
-
 static int run(struct work *work, struct loam_err *err)
 {
 	int rc = check_caller(work, err);
@@ -625,8 +607,6 @@ static int run(struct work *work, struct loam_err *err)
 		rc = snapshot(work, err);
 	if (rc == 0)
 		rc = commit(work, err);
-	if (rc == 0)
-		audit_commit(work);
 	if (rc == 0)
 		rc = loam_failpoint("commit_dir.committed", err);
 	if (rc < 0)

@@ -13,7 +13,6 @@
  */
 #include "sync/fork.h"
 
-#include "auth/audit.h"
 #include "core/auto.h"
 #include "core/failpoint.h"
 #include "core/sys.h"
@@ -285,14 +284,9 @@ int loam_repo_fork(struct loam_publisher *publisher, const struct loam_fork *for
 		return rc;
 	rc = fill(&work, err);
 	release(&work);
-	char from[LOAM_REPO_TEXT_BYTES];
-	loam_repo_text(fork->from, from);
 	if (rc < 0) {
 		undo(&work);
 		loam_forked_release(out);
 	}
-	return loam_audit(&(struct loam_audit_entry){ .action = "repo.fork",
-						      .repo = fork->to,
-						      .detail = from },
-			  rc, err);
+	return rc;
 }

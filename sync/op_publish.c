@@ -141,12 +141,14 @@ static int run_publish(struct loam_op_call *call, struct loam_err *err)
 		loam_err_clear(err);
 		return 0;
 	}
-	loam_audit(&(struct loam_audit_entry){ .action = "repo.publish",
-					       .repo = &call->repo,
-					       .ref = rc == 0 ? committed.branch : NULL,
-					       .new_id = rc == 0 ? committed.commit : NULL,
-					       .count = rc == 0 ? committed.stats.files : 0 },
-		   rc, err);
+	if (rc < 0 || committed.changed)
+		loam_audit(&(struct loam_audit_entry){ .action = "repo.publish",
+						       .repo = &call->repo,
+						       .ref = rc == 0 ? committed.branch : NULL,
+						       .new_id = rc == 0 ? committed.commit : NULL,
+						       .count = rc == 0 ? committed.stats.files
+									: 0 },
+			   rc, err);
 	if (rc < 0)
 		return rc;
 	call->answer = committed_json(call, &committed);

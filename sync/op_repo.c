@@ -5,6 +5,7 @@
 #include "sync/op_repo.h"
 
 #include "auth/account_store.h"
+#include "auth/audit.h"
 #include "auth/explain.h"
 #include "auth/ssh_door.h"
 #include "core/auto.h"
@@ -282,7 +283,7 @@ const struct loam_op loam_op_repo_visibility = {
 /* Deploy keys, which a later repository of this name must not have; then the gate, with all below
  * it at one instant: from then on nobody finds it, and no half of a tree is ever seen. The commits
  * are set aside, not lost. */
-static int run_delete(struct loam_op_call *call, struct loam_err *err)
+static int delete_all(struct loam_op_call *call, struct loam_err *err)
 {
 	const struct loam_tree *tree = loam_auth_tree(call->context->auth);
 	char gate[LOAM_PATH_BYTES_MAX], links[LOAM_PATH_BYTES_MAX];
@@ -299,6 +300,14 @@ static int run_delete(struct loam_op_call *call, struct loam_err *err)
 	if (rc == 0)
 		rc = loam_git_dir_set_aside(call->context->repos, &call->repo, err);
 	return rc < 0 ? rc : loam_meta_barrier(tree->volume->meta, err);
+}
+
+static int run_delete(struct loam_op_call *call, struct loam_err *err)
+{
+	int rc = delete_all(call, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "repo.delete",
+						      .repo = &call->repo },
+			  rc, err);
 }
 
 const struct loam_op loam_op_repo_delete = {
@@ -363,7 +372,10 @@ static int run_default_branch(struct loam_op_call *call, struct loam_err *err)
 	if (rc == 0)
 		rc = set_branch(call, own ? own : context->publisher, branch, err);
 	loam_publisher_close(own);
-	return rc;
+	return loam_audit(&(struct loam_audit_entry){ .action = "repo.defaultBranch",
+						      .repo = &call->repo,
+						      .ref = rc == 0 ? branch : NULL },
+			  rc, err);
 }
 
 const struct loam_op loam_op_repo_default_branch = {

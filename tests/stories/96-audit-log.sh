@@ -39,9 +39,9 @@ count 2 --action token.create
 count 1 --action user.password
 count 1 --action repo.create
 has '"repo":"models/alice/model"'
-count 2 --action grant
+count 2 --action grant.set
 has '"detail":"read"'
-count 1 --action revoke
+count 1 --action grant.revoke
 has '"account":"bob"'
 
 step "a push: the object, the ref, the tree"
