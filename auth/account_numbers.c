@@ -21,7 +21,7 @@ struct take_number {
 };
 
 /* A number that was given by --uid or --gid stands above the counter when its owner is gone. */
-static bool number_is_retired(const struct loam_buf *retired, uint64_t number)
+bool loam_account_number_is_retired(const struct loam_buf *retired, uint64_t number)
 {
 	const char *rest = loam_buf_text(retired);
 	const char *end = rest + retired->bytes;
@@ -56,7 +56,8 @@ static int change_next(void *arg, const struct loam_buf *old, struct loam_buf *o
 	if (rc < 0)
 		return rc;
 	while (number_is_used(accounts, (uint32_t)number) ||
-	       !loam_account_number_is_valid(number) || number_is_retired(take->retired, number))
+	       !loam_account_number_is_valid(number) ||
+	       loam_account_number_is_retired(take->retired, number))
 		number++;
 	loam_account_store_put(take->store, accounts);
 	take->taken = (uint32_t)number;
@@ -77,6 +78,12 @@ int loam_account_number_take(struct loam_account_store *store, uint32_t *out_num
 	return rc;
 }
 
+int loam_account_numbers_retired(struct loam_account_store *store, struct loam_buf *out,
+				 struct loam_err *err)
+{
+	return loam_account_store_read(store, RETIRED, out, err);
+}
+
 int loam_account_number_check(struct loam_account_store *store, uint32_t number,
 			      struct loam_err *err)
 {
@@ -89,7 +96,7 @@ int loam_account_number_check(struct loam_account_store *store, uint32_t number,
 	int rc = loam_account_store_read(store, RETIRED, &retired, err);
 	if (rc < 0)
 		return rc;
-	if (number_is_retired(&retired, number))
+	if (loam_account_number_is_retired(&retired, number))
 		return loam_fail(err, LOAM_E_EXISTS,
 				 "the number %u belonged to an account or group that was removed, "
 				 "and is not given again: files may still be its",
@@ -107,7 +114,7 @@ static int change_retired(void *arg, const struct loam_buf *old, struct loam_buf
 			  struct loam_err *err)
 {
 	const struct retire *retire = arg;
-	if (retire->is_group && number_is_retired(old, retire->number))
+	if (retire->is_group && loam_account_number_is_retired(old, retire->number))
 		return loam_buf_add(out, old->data, old->bytes, err);
 	char number[16], line[24];
 	bool had;

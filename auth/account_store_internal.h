@@ -37,6 +37,10 @@ int loam_account_number_take(struct loam_account_store *store, uint32_t *out_num
  * one. */
 int loam_account_number_check(struct loam_account_store *store, uint32_t number,
 			      struct loam_err *err);
+/* The numbers that were given and taken back, for many questions at once. */
+int loam_account_numbers_retired(struct loam_account_store *store, struct loam_buf *out,
+				 struct loam_err *err);
+bool loam_account_number_is_retired(const struct loam_buf *retired, uint64_t number);
 /* Never to be given again. */
 int loam_account_number_retire(struct loam_account_store *store, uint32_t number, bool is_group,
 			       struct loam_err *err);

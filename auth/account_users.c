@@ -263,6 +263,23 @@ static int change_password(struct loam_account_store *store, const char *name, c
 	return run_shadow_change(store, &change, err);
 }
 
+static int change_hash(struct loam_account_store *store, const char *name, const char *hash,
+		       struct loam_err *err)
+{
+	if (!loam_password_hash_is_ours(hash))
+		return loam_fail(err, LOAM_E_UNPROCESSABLE, "not a hash of our scheme and cost");
+	struct shadow_change change = { .name = name, .hash = hash };
+	return run_shadow_change(store, &change, err);
+}
+
+int loam_account_store_set_hash(struct loam_account_store *store, const char *name,
+				const char *hash, struct loam_err *err)
+{
+	int rc = change_hash(store, name, hash, err);
+	return loam_audit(&(struct loam_audit_entry){ .action = "user.password", .account = name },
+			  rc, err);
+}
+
 int loam_account_store_set_password(struct loam_account_store *store, const char *name,
 				    const char *password, struct loam_err *err)
 {

@@ -5,6 +5,7 @@
 #include "auth/commands.h"
 #include "auth/instance.h"
 #include "auth/key_file.h"
+#include "auth/node.h"
 #include "core/json.h"
 #include "core/terminal.h"
 
@@ -35,12 +36,33 @@ static int open_instance(const struct user_opts *opts, struct loam_instance **ou
 
 /* ---- user add -------------------------------------------------------------------------------- */
 
+/* The name in /etc/passwd itself: an enrolled host still knows who was removed a moment ago. */
+static int find_local_user(const char *name, struct passwd *entry, char *buffer, size_t bytes,
+			   struct passwd **found)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	*found = NULL;
+	while (file && fgetpwent_r(file, entry, buffer, bytes, found) == 0)
+		if (strcmp((*found)->pw_name, name) == 0)
+			break;
+	if (*found && strcmp((*found)->pw_name, name) != 0)
+		*found = NULL;
+	if (file)
+		fclose(file);
+	return 0;
+}
+
 static void find_host_user(struct loam_new_user *user)
 {
 	struct passwd entry, *found = NULL;
 	char buffer[16384];
-	if (getpwnam_r(user->name, &entry, buffer, sizeof(buffer), &found) != 0 || !found ||
-	    entry.pw_uid < LOAM_HOST_UID_MIN || entry.pw_gid < LOAM_HOST_UID_MIN)
+	struct loam_node node;
+	struct loam_err ignored = { 0 };
+	int failed = loam_node_load("", &node, &ignored) == 1
+			     ? find_local_user(user->name, &entry, buffer, sizeof(buffer), &found)
+			     : getpwnam_r(user->name, &entry, buffer, sizeof(buffer), &found);
+	if (failed != 0 || !found || entry.pw_uid < LOAM_HOST_UID_MIN ||
+	    entry.pw_gid < LOAM_HOST_UID_MIN)
 		return;
 	user->host_uid = entry.pw_uid;
 	user->host_gid = entry.pw_gid;

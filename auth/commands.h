@@ -18,7 +18,8 @@ extern const struct loam_cmd loam_cmd_user_add, loam_cmd_user_show, loam_cmd_use
 	loam_cmd_whoami, loam_cmd_credential;
 extern const struct loam_cmd loam_cmd_audit;
 
-extern const struct loam_cmd loam_cmd_node_enroll, loam_cmd_node_remove, loam_cmd_node_status;
+extern const struct loam_cmd loam_cmd_node_enroll, loam_cmd_node_remove, loam_cmd_node_status,
+	loam_cmd_user_import;
 
 /* The line of `user show` and `user list`, from the JSON of an account. */
 void loam_print_account(const json_t *account);

@@ -15,6 +15,7 @@
 
 #define SCHEME	    "$y$"
 #define COST	    5
+#define HASH_CHARS  43
 #define AT_ONCE	    2
 #define WAITING_MAX 16
 
@@ -122,4 +123,20 @@ int loam_password_check(const char *password, const char *hash, struct loam_err 
 	bool equal = computed && strlen(out) == bytes && loam_equal_secret(out, against, bytes);
 	explicit_bzero(out, sizeof(out));
 	return usable && equal ? 1 : 0;
+}
+
+/* "$y$j9T$SALT$HASH", the hash of 43 characters. */
+bool loam_password_hash_is_ours(const char *hash)
+{
+	static const char alphabet[] =
+		"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	pthread_once(&dummy_once, make_dummy);
+	if (!has_our_cost(hash) || strlen(hash) >= LOAM_PASSWORD_HASH_BYTES)
+		return false;
+	const char *salt = hash + 3 + strcspn(hash + 3, "$") + 1;
+	size_t salt_bytes = strspn(salt, alphabet);
+	if (salt_bytes == 0 || salt[salt_bytes] != '$')
+		return false;
+	const char *rest = salt + salt_bytes + 1;
+	return strspn(rest, alphabet) == HASH_CHARS && rest[HASH_CHARS] == '\0';
 }

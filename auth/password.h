@@ -21,4 +21,7 @@ int loam_password_hash(const char *password, char out[LOAM_PASSWORD_HASH_BYTES],
  */
 int loam_password_check(const char *password, const char *hash, struct loam_err *err);
 
+/* Is it whole, of our scheme and cost, and fit for a line of shadow(5)? Others never match. */
+bool loam_password_hash_is_ours(const char *hash);
+
 #endif

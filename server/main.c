@@ -60,6 +60,7 @@ static const struct loam_cmd *const commands[] = {
 	&loam_cmd_shell,
 	&loam_cmd_ssh_keys,
 	&loam_cmd_audit,
+	&loam_cmd_user_import,
 	&loam_cmd_node_enroll,
 	&loam_cmd_node_remove,
 	&loam_cmd_node_status,

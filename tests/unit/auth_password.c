@@ -131,6 +131,36 @@ static void lengths_are_bounded(void **state)
 #define CALLERS 40
 static atomic_int answered, busy;
 
+/* What an import may take over (acl-5): a line of shadow with anything else is a locked account. */
+static void only_our_scheme_and_cost_is_taken_over(void **state)
+{
+	char mine[LOAM_PASSWORD_HASH_BYTES], other[LOAM_PASSWORD_HASH_BYTES + 8];
+	struct loam_err err = { 0 };
+	assert_int_equal(loam_password_hash("a password of some length", mine, &err), 0);
+	assert_true(loam_password_hash_is_ours(mine));
+	const char *const others[] = { "",
+				       "!",
+				       "*",
+				       "x",
+				       "$1$abcdefgh$abcdefghijklmnopqrstuv",
+				       "abJnggxhB/yWI",
+				       "$6$salt$abcdef",
+				       "$y$",
+				       "$y$j9T$",
+				       "$y$j9T$$",
+				       "$y$j9T$salt$short",
+				       "$y$jFT$abcdefghijklmnopqrstu.$"
+				       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(loam_password_hash_is_ours(others[i]));
+	snprintf(other, sizeof(other), "%s:0", mine);
+	assert_false(loam_password_hash_is_ours(other));
+	snprintf(other, sizeof(other), "!%s", mine);
+	assert_false(loam_password_hash_is_ours(other));
+	mine[strlen(mine) - 1] = ':';
+	assert_false(loam_password_hash_is_ours(mine));
+}
+
 static void *call(void *arg)
 {
 	struct loam_err err = { 0 };
@@ -163,6 +193,7 @@ int main(void)
 		cmocka_unit_test(hashes_of_another_scheme_or_cost_are_refused),
 		cmocka_unit_test(an_unknown_user_costs_what_a_wrong_password_costs),
 		cmocka_unit_test(lengths_are_bounded),
+		cmocka_unit_test(only_our_scheme_and_cost_is_taken_over),
 		cmocka_unit_test(forty_at_once_are_answered_or_told_to_come_back),
 	};
 	return cmocka_run_group_tests(tests, make_hash, NULL);
