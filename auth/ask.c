@@ -45,19 +45,6 @@ static int names_volume(struct loam_err *err)
 	return rc;
 }
 
-/* What users clone from: server.url, else where serve listens. */
-static char *base_url(const struct loam_config *config)
-{
-	bool tls = config->server_tls_cert[0] != '\0';
-	char *base = config->server_url[0] ? loam_xstrdup(config->server_url)
-					   : loam_xasprintf("%s://%s", tls ? "https" : "http",
-							    config->server_listen);
-	size_t bytes = strlen(base);
-	if (bytes > 0 && base[bytes - 1] == '/')
-		base[bytes - 1] = '\0';
-	return base;
-}
-
 static int open_volume(struct loam_ask *ask, const struct loam_ask_options *options,
 		       struct loam_err *err)
 {
@@ -70,7 +57,7 @@ static int open_volume(struct loam_ask *ask, const struct loam_ask_options *opti
 	ask->context = (struct loam_op_context){ .auth = ask->instance->auth,
 						 .config = config,
 						 .repos = config->server_repos };
-	ask->base_url = base_url(config);
+	ask->base_url = loam_op_base_url(config);
 	return 0;
 }
 

@@ -1,75 +1,64 @@
 /*
- * loam user key …, loam repo key …: SSH keys from the command line. Whoever holds META is the
- * administrator.
+ * loam user key …, loam repo key …: SSH keys, those of an account and those of one repository.
  */
+#include "auth/ask.h"
 #include "auth/commands.h"
-#include "auth/instance.h"
 #include "auth/key_file.h"
 #include "core/clock.h"
-#include "core/json.h"
-
-#include <stdio.h>
-#include <string.h>
 
 struct key_opts {
-	const char *meta, *label;
+	struct loam_ask_options ask;
+	const char *label;
 	bool write, json;
 };
 
-#define META_OPT                                                         \
-	LOAM_OPT(struct key_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL", \
-		 "the volume (default: LOAM_META, then meta.url of the configuration)")
+#define ASK_OPTS LOAM_ASK_OPTS(struct key_opts)
 #define JSON_OPT LOAM_OPT(struct key_opts, json, "json", 0, LOAM_OPT_FLAG, NULL, "print JSON")
 #define LABEL_OPT                                                           \
 	LOAM_OPT(struct key_opts, label, "label", 0, LOAM_OPT_TEXT, "TEXT", \
 		 "shown in the list (a key's own comment is not kept)")
 
-static int open_instance(const struct key_opts *opts, struct loam_instance **out,
-			 struct loam_err *err)
+static const char *text(const json_t *object, const char *name)
 {
-	return loam_instance_open(&(struct loam_instance_options){ .meta_url = opts->meta }, out,
-				  err);
+	const char *value = json_string_value(json_object_get(object, name));
+	return value ? value : "";
 }
 
-/* As keys of repositories are kept: models/ns/name. */
-static int holder_of_repo(const char *text, char out[LOAM_REPO_TEXT_BYTES], struct loam_err *err)
+/* One operation on the keys of a holder: word is "user" or "repo". id may be NULL. */
+static int ask_keys(const struct key_opts *opts, const struct loam_op *op, const char *word,
+		    const char *holder, const char *id, const json_t *body, json_t **out_answer,
+		    struct loam_err *err)
 {
-	struct loam_repo repo;
-	int rc = loam_repo_parse(text, &repo, err);
-	if (rc == 0)
-		loam_repo_text(&repo, out);
-	return rc;
+	loam_auto_ask struct loam_ask *ask = NULL;
+	const struct loam_op_word words[] = { { word, holder }, { "id", id }, { NULL, NULL } };
+	int rc = loam_ask_open(&opts->ask, &ask, err);
+	return rc < 0 ? rc : loam_ask_op(ask, op, words, body, out_answer, err);
 }
 
 /* ---- add ------------------------------------------------------------------------------------- */
 
-static int add(const struct key_opts *opts, struct loam_ssh_key *key, struct loam_err *err)
+static int add(const struct key_opts *opts, const struct loam_op *op, const char *word, char **argv)
 {
-	loam_auto_instance struct loam_instance *instance = NULL;
-	if (opts->label && strlen(opts->label) >= sizeof(key->label))
-		return loam_fail(err, LOAM_E_UNPROCESSABLE, "a label has at most %zu bytes",
-				 sizeof(key->label) - 1);
-	snprintf(key->label, sizeof(key->label), "%s", opts->label ? opts->label : "");
-	int rc = open_instance(opts, &instance, err);
-	if (rc == 0)
-		rc = loam_account_store_add_key(loam_auth_accounts(instance->auth), key, err);
-	if (rc == 0)
-		printf("%s\n", key->id);
-	return rc;
+	struct loam_err err = { 0 };
+	struct loam_ssh_key key;
+	loam_auto_json json_t *answer = NULL;
+	if (loam_key_file_read(argv[1], &key, &err) < 0)
+		return loam_cmd_failed(&err);
+	loam_auto_free char *line = loam_xasprintf("%s %s", key.type, key.base64);
+	loam_auto_json json_t *body = json_pack("{s:s}", "key", line);
+	if (opts->label)
+		json_object_set_new(body, "label", json_string(opts->label));
+	if (opts->write)
+		json_object_set_new(body, "write", json_true());
+	if (ask_keys(opts, op, word, argv[0], NULL, body, &answer, &err) < 0)
+		return loam_cmd_failed(&err);
+	fprintf(loam_cmd_out(), "%s\n", text(answer, "id"));
+	return 0;
 }
 
 static int run_user_add(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	struct loam_ssh_key key;
-	int rc = loam_key_file_read(argv[1], &key, &err);
-	if (rc == 0 && strlen(argv[0]) >= sizeof(key.user))
-		rc = loam_fail(&err, LOAM_E_NOT_FOUND, "no user '%.40s'", argv[0]);
-	if (rc == 0) {
-		snprintf(key.user, sizeof(key.user), "%s", argv[0]);
-		rc = add(options, &key, &err);
-	}
-	return rc < 0 ? loam_cmd_failed(&err) : 0;
+	return add(options, &loam_op_key_add, "user", argv);
 }
 
 const struct loam_cmd loam_cmd_user_key_add = {
@@ -78,8 +67,8 @@ const struct loam_cmd loam_cmd_user_key_add = {
 	.summary = "let an account in by an SSH key; prints the key's id",
 	.details =
 		"FILE is a public key as ssh-keygen makes it: ~/.ssh/id_ed25519.pub; '-' reads it\n"
-		"from stdin. A key belongs to one account, or to one repository.",
-	.options = (const struct loam_opt[]){ META_OPT, LABEL_OPT, LOAM_OPT_END },
+		"from stdin. A key belongs to one account, or to one repository.\n\n" LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS, LABEL_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct key_opts),
 	.args_min = 2,
 	.args_max = 2,
@@ -88,25 +77,16 @@ const struct loam_cmd loam_cmd_user_key_add = {
 
 static int run_repo_add(const void *options, int argc, char **argv)
 {
-	const struct key_opts *opts = options;
-	struct loam_err err = { 0 };
-	struct loam_ssh_key key;
-	int rc = loam_key_file_read(argv[1], &key, &err);
-	if (rc == 0)
-		rc = holder_of_repo(argv[0], key.repo, &err);
-	if (rc == 0) {
-		key.scope = LOAM_SCOPE_READ | (opts->write ? (unsigned)LOAM_SCOPE_WRITE : 0);
-		rc = add(opts, &key, &err);
-	}
-	return rc < 0 ? loam_cmd_failed(&err) : 0;
+	return add(options, &loam_op_deploy_key_add, "repo", argv);
 }
 
 const struct loam_cmd loam_cmd_repo_key_add = {
 	.name = "repo key add",
 	.usage = "[options] REPO FILE|-",
 	.summary = "give a repository a deploy key, to read it over SSH; prints the key's id",
-	.details = "A deploy key is nobody's: it opens this one repository and nothing else.",
-	.options = (const struct loam_opt[]){ META_OPT,
+	.details = "A deploy key is nobody's: it opens this one repository and nothing "
+		   "else.\n\n" LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS,
 					      LOAM_OPT(struct key_opts, write, "write", 0,
 						       LOAM_OPT_FLAG, NULL, "and to push to it"),
 					      LABEL_OPT, LOAM_OPT_END },
@@ -118,97 +98,50 @@ const struct loam_cmd loam_cmd_repo_key_add = {
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
-static int compare_keys(const void *a, const void *b)
+static void print_key(const json_t *key)
 {
-	const struct loam_ssh_key *const *left = a, *const *right = b;
-	if ((*left)->created != (*right)->created)
-		return (*left)->created < (*right)->created ? -1 : 1;
-	return strcmp((*left)->id, (*right)->id);
+	char since[LOAM_CLOCK_TEXT_BYTES];
+	const char *scope = text(key, "scope");
+	loam_clock_format((time_t)json_integer_value(json_object_get(key, "created")), since);
+	fprintf(loam_cmd_out(), "%s  %-19s %s  %s  %s%s%s\n", text(key, "id"), text(key, "type"),
+		text(key, "fingerprint"), since, scope, scope[0] ? "  " : "", text(key, "label"));
 }
 
-static void print_key(const struct loam_ssh_key *key, json_t *array)
+static int list(const struct key_opts *opts, const struct loam_op *op, const char *word,
+		const char *holder)
 {
-	char fingerprint[LOAM_SSH_KEY_FINGERPRINT_BYTES], since[LOAM_CLOCK_TEXT_BYTES];
-	const char *scope = key->user[0] ? "" : key->scope & LOAM_SCOPE_WRITE ? "write" : "read";
-	loam_ssh_key_fingerprint(key, fingerprint);
-	loam_clock_format((time_t)key->created, since);
-	if (!array) {
-		printf("%s  %-19s %s  %s  %s%s%s\n", key->id, key->type, fingerprint, since, scope,
-		       scope[0] ? "  " : "", key->label);
-		return;
-	}
-	json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", key->id, "type", key->type,
-				"fingerprint", fingerprint, "created", (json_int_t)key->created,
-				"label", key->label);
-	if (scope[0])
-		json_object_set_new(row, "scope", json_string(scope));
-	json_array_append_new(array, row);
-}
-
-static int print_keys(const struct loam_accounts *accounts, const char *holder, bool json,
-		      struct loam_err *err)
-{
-	const struct loam_ssh_key *keys[LOAM_SSH_KEYS_MAX];
-	size_t count = 0;
-	struct loam_ssh_key_row *row, *next;
-	HASH_ITER (by_id, accounts->keys_by_id, row, next) {
-		const struct loam_ssh_key *key = &row->key;
-		if (count < LOAM_SSH_KEYS_MAX &&
-		    strcmp(key->user[0] ? key->user : key->repo, holder) == 0)
-			keys[count++] = key;
-	}
-	qsort(keys, count, sizeof(keys[0]), compare_keys);
-	loam_auto_json json_t *array = json_array();
-	for (size_t i = 0; i < count; i++)
-		print_key(keys[i], json ? array : NULL);
-	if (!json)
-		return 0;
-	loam_auto_buf struct loam_buf text = LOAM_BUF(1u << 20);
-	int rc = loam_json_print(array, &text, err);
-	if (rc == 0)
-		printf("%s\n", loam_buf_text(&text));
-	return rc;
-}
-
-static int list(const struct key_opts *opts, const char *holder, bool is_user, struct loam_err *err)
-{
-	loam_auto_instance struct loam_instance *instance = NULL;
-	const struct loam_accounts *accounts = NULL;
-	int rc = open_instance(opts, &instance, err);
-	if (rc == 0)
-		rc = loam_account_store_get(loam_auth_accounts(instance->auth), true, &accounts,
-					    err);
+	struct loam_err err = { 0 };
+	loam_auto_json json_t *rows = NULL;
+	int rc = ask_keys(opts, op, word, holder, NULL, NULL, &rows, &err);
+	if (rc == 0 && opts->json)
+		rc = loam_json_show(rows, &err);
 	if (rc < 0)
-		return rc;
-	if (is_user && !loam_accounts_by_name(accounts, holder))
-		rc = loam_fail(err, LOAM_E_NOT_FOUND, "no user '%.40s'", holder);
-	if (rc == 0)
-		rc = print_keys(accounts, holder, opts->json, err);
-	loam_account_store_put(loam_auth_accounts(instance->auth), accounts);
-	return rc;
+		return loam_cmd_failed(&err);
+	size_t index;
+	json_t *key;
+	if (!opts->json)
+		json_array_foreach (rows, index, key) {
+			print_key(key);
+		}
+	return 0;
 }
 
 static int run_user_list(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	return list(options, argv[0], true, &err) < 0 ? loam_cmd_failed(&err) : 0;
+	return list(options, &loam_op_key_list, "user", argv[0]);
 }
 
 static int run_repo_list(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	char holder[LOAM_REPO_TEXT_BYTES];
-	int rc = holder_of_repo(argv[0], holder, &err);
-	if (rc == 0)
-		rc = list(options, holder, false, &err);
-	return rc < 0 ? loam_cmd_failed(&err) : 0;
+	return list(options, &loam_op_deploy_key_list, "repo", argv[0]);
 }
 
 const struct loam_cmd loam_cmd_user_key_list = {
 	.name = "user key list",
 	.usage = "[options] NAME",
 	.summary = "print the SSH keys of an account",
-	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS, JSON_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct key_opts),
 	.args_min = 1,
 	.args_max = 1,
@@ -219,7 +152,8 @@ const struct loam_cmd loam_cmd_repo_key_list = {
 	.name = "repo key list",
 	.usage = "[options] REPO",
 	.summary = "print the deploy keys of a repository",
-	.options = (const struct loam_opt[]){ META_OPT, JSON_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS, JSON_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct key_opts),
 	.args_min = 1,
 	.args_max = 1,
@@ -228,37 +162,30 @@ const struct loam_cmd loam_cmd_repo_key_list = {
 
 /* ---- del ------------------------------------------------------------------------------------- */
 
-static int del(const struct key_opts *opts, const char *holder, const char *id,
-	       struct loam_err *err)
+static int del(const struct key_opts *opts, const struct loam_op *op, const char *word, char **argv)
 {
-	loam_auto_instance struct loam_instance *instance = NULL;
-	int rc = open_instance(opts, &instance, err);
-	return rc < 0 ? rc
-		      : loam_account_store_remove_key(loam_auth_accounts(instance->auth), holder,
-						      id, err);
+	struct loam_err err = { 0 };
+	loam_auto_json json_t *answer = NULL;
+	int rc = ask_keys(opts, op, word, argv[0], argv[1], NULL, &answer, &err);
+	return rc < 0 ? loam_cmd_failed(&err) : 0;
 }
 
 static int run_user_del(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	return del(options, argv[0], argv[1], &err) < 0 ? loam_cmd_failed(&err) : 0;
+	return del(options, &loam_op_key_remove, "user", argv);
 }
 
 static int run_repo_del(const void *options, int argc, char **argv)
 {
-	struct loam_err err = { 0 };
-	char holder[LOAM_REPO_TEXT_BYTES];
-	int rc = holder_of_repo(argv[0], holder, &err);
-	if (rc == 0)
-		rc = del(options, holder, argv[1], &err);
-	return rc < 0 ? loam_cmd_failed(&err) : 0;
+	return del(options, &loam_op_deploy_key_remove, "repo", argv);
 }
 
 const struct loam_cmd loam_cmd_user_key_del = {
 	.name = "user key del",
 	.usage = "[options] NAME ID",
 	.summary = "take an SSH key from an account; its sessions end",
-	.options = (const struct loam_opt[]){ META_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS, LOAM_OPT_END },
 	.options_bytes = sizeof(struct key_opts),
 	.args_min = 2,
 	.args_max = 2,
@@ -269,7 +196,8 @@ const struct loam_cmd loam_cmd_repo_key_del = {
 	.name = "repo key del",
 	.usage = "[options] REPO ID",
 	.summary = "take a deploy key from a repository; its sessions end",
-	.options = (const struct loam_opt[]){ META_OPT, LOAM_OPT_END },
+	.details = LOAM_ASK_HELP,
+	.options = (const struct loam_opt[]){ ASK_OPTS, LOAM_OPT_END },
 	.options_bytes = sizeof(struct key_opts),
 	.args_min = 2,
 	.args_max = 2,

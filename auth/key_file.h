@@ -6,7 +6,8 @@
 
 #include "auth/ssh_key.h"
 
-/* path "-": stdin. Fills id, type, base64 and created. */
+/* path "-": what the command is given on stdin; over SSH only that, other names would be files of
+ * the server. Fills id, type, base64 and created. */
 int loam_key_file_read(const char *path, struct loam_ssh_key *out_key, struct loam_err *err);
 
 #endif

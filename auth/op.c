@@ -14,6 +14,12 @@ const struct loam_op *const loam_auth_ops[] = {
 	&loam_op_token_list,
 	&loam_op_token_create,
 	&loam_op_token_revoke,
+	&loam_op_key_list,
+	&loam_op_key_add,
+	&loam_op_key_remove,
+	&loam_op_deploy_key_list,
+	&loam_op_deploy_key_add,
+	&loam_op_deploy_key_remove,
 	&loam_op_group_list,
 	&loam_op_group_show,
 	&loam_op_member_set,
@@ -27,6 +33,18 @@ const struct loam_op *const loam_auth_ops[] = {
 	&loam_op_namespace_revoke,
 	NULL,
 };
+
+char *loam_op_base_url(const struct loam_config *config)
+{
+	bool tls = config->server_tls_cert[0] != '\0';
+	char *base = config->server_url[0] ? loam_xstrdup(config->server_url)
+					   : loam_xasprintf("%s://%s", tls ? "https" : "http",
+							    config->server_listen);
+	size_t bytes = strlen(base);
+	if (bytes > 0 && base[bytes - 1] == '/')
+		base[bytes - 1] = '\0';
+	return base;
+}
 
 const char *loam_op_word(const struct loam_op_call *call, const char *name)
 {

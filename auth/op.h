@@ -71,11 +71,15 @@ struct loam_op {
 /* The operations of auth/, ended by NULL; those of sync/ are loam_sync_ops. */
 extern const struct loam_op *const loam_auth_ops[];
 extern const struct loam_op loam_op_user_self, loam_op_user_show, loam_op_token_list,
-	loam_op_token_create, loam_op_token_revoke, loam_op_group_list, loam_op_group_show,
-	loam_op_member_set, loam_op_member_remove, loam_op_grant_set, loam_op_grant_revoke,
-	loam_op_namespace_list, loam_op_namespace_show, loam_op_namespace_owner,
-	loam_op_namespace_grant, loam_op_namespace_revoke;
+	loam_op_token_create, loam_op_token_revoke, loam_op_key_list, loam_op_key_add,
+	loam_op_key_remove, loam_op_deploy_key_list, loam_op_deploy_key_add,
+	loam_op_deploy_key_remove, loam_op_group_list, loam_op_group_show, loam_op_member_set,
+	loam_op_member_remove, loam_op_grant_set, loam_op_grant_revoke, loam_op_namespace_list,
+	loam_op_namespace_show, loam_op_namespace_owner, loam_op_namespace_grant,
+	loam_op_namespace_revoke;
 
+/* What clients call the server of this configuration: server.url, else where it listens; free() */
+char *loam_op_base_url(const struct loam_config *config);
 /* NULL when the call has no such word. */
 const char *loam_op_word(const struct loam_op_call *call, const char *name);
 /* May call->who do this? Parses the repository. Does not look at the body. */

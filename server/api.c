@@ -74,6 +74,15 @@ static struct loam_api *api_of(const struct loam_web_request *request)
 	return server->api;
 }
 
+int loam_api_count(struct loam_api *api, const struct loam_principal *who, const char *peer,
+		   struct loam_err *err)
+{
+	char name[WHO_BYTES];
+	bool nobody = who->kind == LOAM_ANONYMOUS;
+	snprintf(name, sizeof(name), "%s%s", nobody ? "@" : "", nobody ? peer : who->user);
+	return loam_api_rate_count(api->rate, name, loam_clock_ms(), err);
+}
+
 static int know_caller(struct loam_web_request *request, struct loam_api *api,
 		       struct loam_principal *out_who, struct loam_err *err)
 {
@@ -82,11 +91,7 @@ static int know_caller(struct loam_web_request *request, struct loam_api *api,
 	if (rc < 0)
 		return rc;
 	snprintf(request->user, sizeof(request->user), "%s", out_who->user);
-	char who[WHO_BYTES];
-	bool nobody = out_who->kind == LOAM_ANONYMOUS;
-	snprintf(who, sizeof(who), "%s%s", nobody ? "@" : "",
-		 nobody ? request->peer : out_who->user);
-	rc = loam_api_rate_count(api->rate, who, loam_clock_ms(), err);
+	rc = loam_api_count(api, out_who, request->peer, err);
 	if (rc < 0)
 		return rc;
 	if (out_who->kind != LOAM_ANONYMOUS && out_who->kind != LOAM_USER &&

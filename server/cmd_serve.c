@@ -19,6 +19,7 @@
 #include "server/git_slots.h"
 #include "server/hook_socket.h"
 #include "server/server.h"
+#include "server/ssh_loam.h"
 #include "server/ssh_socket.h"
 #include "sync/publish.h"
 
@@ -190,6 +191,7 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 							.repos = server->repos,
 							.publisher = serving->publisher };
 	server->api = loam_api_new(&serving->operations);
+	server->ssh_loam = loam_ssh_loam_run;
 	add_tables(serving);
 	rc = open_hooks(serving, err);
 	if (rc < 0)

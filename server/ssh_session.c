@@ -66,15 +66,15 @@ static ssize_t write_now(int fd, const void *data, size_t bytes)
 	return put;
 }
 
-int loam_ssh_session_write(struct loam_ssh_session *session, const void *data, size_t bytes,
-			   struct loam_err *err)
+int loam_ssh_session_write_to(struct loam_ssh_session *session, int number, const void *data,
+			      size_t bytes, struct loam_err *err)
 {
 	const uint8_t *at = data;
 	uint64_t moved_ms = loam_clock_ms();
 	while (bytes > 0) {
-		struct pollfd ready = { .fd = session->fds[1], .events = POLLOUT };
+		struct pollfd ready = { .fd = session->fds[number], .events = POLLOUT };
 		int count = poll(&ready, 1, STEP_MS);
-		ssize_t put = count > 0 ? write_now(session->fds[1], at, bytes) : 0;
+		ssize_t put = count > 0 ? write_now(session->fds[number], at, bytes) : 0;
 		if (put < 0)
 			return loam_fail(err, LOAM_E_INTERRUPTED, "the client has gone");
 		at += put;
@@ -88,6 +88,12 @@ int loam_ssh_session_write(struct loam_ssh_session *session, const void *data, s
 			return loam_fail(err, LOAM_E_INTERRUPTED, "the session is over");
 	}
 	return 0;
+}
+
+int loam_ssh_session_write(struct loam_ssh_session *session, const void *data, size_t bytes,
+			   struct loam_err *err)
+{
+	return loam_ssh_session_write_to(session, STDOUT_FILENO, data, bytes, err);
 }
 
 void loam_ssh_session_say(struct loam_ssh_session *session, const char *fmt, ...)

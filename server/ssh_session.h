@@ -49,5 +49,8 @@ void loam_ssh_session_say(struct loam_ssh_session *session, const char *fmt, ...
  * INTERRUPTED when the session is over. */
 int loam_ssh_session_write(struct loam_ssh_session *session, const void *data, size_t bytes,
 			   struct loam_err *err);
+/* The same to his stdout (1) or stderr (2). */
+int loam_ssh_session_write_to(struct loam_ssh_session *session, int number, const void *data,
+			      size_t bytes, struct loam_err *err);
 
 #endif

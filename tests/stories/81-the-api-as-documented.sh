@@ -45,6 +45,8 @@ sys.exit(1 if found else 0)
 PY
 
 step "every operation, and what it refuses"
+for i in 1 2; do ssh-keygen -q -t ed25519 -N '' -C "key $i" -f "$DIR/key$i"; done
+export DIR
 cat >"$DIR/calls.py" <<'PY'
 import os
 from openapi import Api
@@ -160,6 +162,28 @@ call("namespace.revoke", alice, kind="models", ns="alice", who="bob")
 call("repo.show", bob, repo="alice/pushed", wanted=404)
 call("namespace.owner", alice, {"owner": "team"}, kind="models", ns="alice")
 call("namespace.owner", bob, {"owner": "bob"}, kind="models", ns="alice", wanted=404)
+
+keys = [open(f"{os.environ['DIR']}/key{i}.pub").read() for i in (1, 2)]
+key = call("key.add", alice, {"key": keys[0], "label": "laptop"}, user="alice")
+call("key.add", alice, {"key": keys[0]}, user="alice", wanted=409)
+call("key.add", bob, {"key": keys[1]}, user="alice", wanted=404)
+call("key.add", write, {"key": keys[1]}, user="alice", wanted=403)
+for text in ("", "ssh-dss AAAA", "command=\"x\" " + keys[1], "ssh-ed25519 AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", keys[1] + keys[1]):
+    call("key.add", alice, {"key": text}, user="alice", wanted=422)
+call("key.add", alice, {"key": keys[1], "label": "x" * 64}, user="alice", wanted=422)
+assert call("key.list", write, user="alice") == [key]
+call("key.list", bob, user="alice", wanted=404)
+call("key.remove", write, user="alice", id=key["id"], wanted=403)
+call("key.remove", alice, user="alice", id=key["id"])
+call("key.remove", alice, user="alice", id=key["id"], wanted=404)
+deploy = call("deployKey.add", alice, {"key": keys[1], "write": True}, repo="alice/pushed")
+assert deploy["scope"] == "write", deploy
+call("deployKey.add", write, {"key": keys[0]}, repo="alice/pushed", wanted=403)
+call("deployKey.add", bob, {"key": keys[0]}, repo="alice/pushed", wanted=404)
+assert call("deployKey.list", bound, repo="alice/pushed") == [deploy]
+call("deployKey.list", write, repo="alice/pushed", wanted=403)
+call("deployKey.remove", alice, repo="alice/pushed", id=deploy["id"])
+call("deployKey.remove", alice, repo="alice/pushed", id=deploy["id"], wanted=404)
 
 call("group.list", write)
 call("group.show", bob, group="team")
