@@ -249,9 +249,11 @@ static int refresh(struct loam_account_store *store, bool fresh, struct loam_err
 	return rc;
 }
 
-static const struct loam_accounts *hold_newest(struct loam_account_store *store)
+const struct loam_accounts *loam_account_store_peek(struct loam_account_store *store)
 {
 	loam_guard(&store->lock);
+	if (!store->snapshots)
+		return NULL;
 	store->snapshots->users++;
 	return store->snapshots->accounts;
 }
@@ -268,7 +270,7 @@ int loam_account_store_get(struct loam_account_store *store, bool fresh,
 		if (rc < 0)
 			return loam_context(err, "read the accounts");
 	}
-	*out_accounts = hold_newest(store);
+	*out_accounts = loam_account_store_peek(store);
 	return 0;
 }
 

@@ -23,6 +23,9 @@ void loam_account_store_close(struct loam_account_store *store);
 /* A counted snapshot, at most LOAM_ACCOUNTS_LIFE_MS old; put() releases it. fresh: read now. */
 int loam_account_store_get(struct loam_account_store *store, bool fresh,
 			   const struct loam_accounts **out_accounts, struct loam_err *err);
+/* What was read last, however old, without a trip; NULL before the first reading. For words of the
+ * log, never for a decision. put() releases it. */
+const struct loam_accounts *loam_account_store_peek(struct loam_account_store *store);
 void loam_account_store_put(struct loam_account_store *store, const struct loam_accounts *accounts);
 /* loam_accounts_who() on a snapshot read now. */
 int loam_account_store_who(struct loam_account_store *store, const char *text,

@@ -263,13 +263,12 @@ static void find_name(const struct loam_accounts *accounts, const struct loam_gr
 static void put_grantee(json_t *line, const struct loam_grantee *who)
 {
 	char name[LOAM_USER_NAME_BYTES_MAX + 1];
-	const struct loam_accounts *accounts = NULL;
-	struct loam_err ignored = { 0 };
 	pthread_mutex_lock(&audit.lock);
 	struct loam_account_store *store = audit.accounts;
 	pthread_mutex_unlock(&audit.lock);
+	const struct loam_accounts *accounts = store ? loam_account_store_peek(store) : NULL;
 	snprintf(name, sizeof(name), "%u", who->id);
-	if (store && loam_account_store_get(store, false, &accounts, &ignored) == 0) {
+	if (accounts) {
 		find_name(accounts, who, name);
 		loam_account_store_put(store, accounts);
 	}

@@ -331,14 +331,12 @@ static bool carries_token(const struct credentials *given)
 	return loam_token_is_plausible(given->password) || loam_token_is_plausible(given->text);
 }
 
-/* For the audit log: whose name was tried. Only a name that is one: people type passwords there. */
+/* For the audit log: whose name was tried. Only a name that is one: people type passwords there.
+ * A volume that does not answer is not asked a second time for it. */
 static void note_claim(struct loam_auth *auth, const char *name)
 {
-	const struct loam_accounts *accounts = NULL;
-	struct loam_err ignored = { 0 };
-	if (!name[0] || loam_account_store_get(auth->accounts, false, &accounts, &ignored) < 0)
-		return;
-	if (loam_accounts_by_name(accounts, name))
+	const struct loam_accounts *accounts = loam_account_store_peek(auth->accounts);
+	if (accounts && name[0] && loam_accounts_by_name(accounts, name))
 		loam_audit_claim(name);
 	loam_account_store_put(auth->accounts, accounts);
 }
