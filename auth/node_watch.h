@@ -1,5 +1,5 @@
 /*
- * A mount keeps the names of its node current while it runs (docs/decisions: nodes know the names).
+ * A mount keeps the names of its node current while it runs (docs/decisions/0007).
  */
 #ifndef LOAM_AUTH_NODE_WATCH_H
 #define LOAM_AUTH_NODE_WATCH_H

@@ -157,6 +157,22 @@ static void share_blocks(const char *blocks, const struct loam_identity *who)
 	acl_free(acl);
 }
 
+/* Said before Redis and serve die of it again and again: a DIR below a home of root, say. */
+static int check_reach(const struct loam_embedded *embedded, struct loam_err *err)
+{
+	loam_auto_free char *redis = loam_embedded_path(embedded, "redis");
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_as(&embedded->who);
+	loam_auto_fd int fd = open(redis, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		return 0;
+	return loam_fail(
+		err, LOAM_E_DENIED,
+		"uid %u, the account of Redis and serve, cannot reach %s (%s): let it pass "
+		"the folders above (chmod o+x), choose another --dir, or set "
+		"server.runAs = root in %s/loam.conf",
+		embedded->who.uid, redis, strerror(errno), embedded->dir);
+}
+
 int loam_embedded_hand_over(struct loam_embedded *embedded, const struct loam_config *config,
 			    struct loam_err *err)
 {
@@ -173,6 +189,8 @@ int loam_embedded_hand_over(struct loam_embedded *embedded, const struct loam_co
 	if (rc >= 0 && had)
 		loam_info("up.given", "dir=%s uid=%u what=%s", embedded->dir, embedded->who.uid,
 			  "redis, blocks, git, log");
+	if (rc >= 0)
+		rc = check_reach(embedded, err);
 	if (rc >= 0)
 		rc = link_redis_socket(embedded, err);
 	return rc < 0 ? rc : write_redis_conf(embedded, err);

@@ -196,5 +196,8 @@ grep -q "uid $SERVICE cannot use .*repos3.*chown" "$DIR/refused.out" || fail "$(
 expect $OTHER "$(stat -c %u "$DIR/repos3")" "the owner of another's folder"
 # an ordinary user cannot become somebody else
 must_fail as alice timeout 60 loam serve --listen 127.0.0.1:0 --repos "$DIR/home/alice/repos"
+mkdir -m 700 "$DIR/closed"
+must_fail timeout 60 loam up --no-mount --listen "127.0.0.1:$(free_port)" --dir "$DIR/closed/v"
+grep -q "uid $SERVICE, the account of Redis and serve, cannot reach" "$DIR/refused.out" || fail "$(cat "$DIR/refused.out")"
 start_up
 check_volume
