@@ -38,6 +38,22 @@ static int read_file(const struct loam_tree *tree, const char *path,
 	return 0;
 }
 
+/* Files that are not accounts themselves, but that no account can do without. */
+static int check_others(const struct loam_tree *tree, const struct loam_fsck_sink *sink,
+			struct loam_err *err)
+{
+	static const char *const names[] = { "etc/next", "etc/retired", "etc/roster",
+					     "etc/token_use" };
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < LOAM_ARRAY_COUNT(names); i++) {
+		loam_auto_buf struct loam_buf text = LOAM_BUF(LOAM_ACCOUNT_FILE_BYTES_MAX);
+		char path[LOAM_PATH_BYTES_MAX];
+		loam_tree_state_path(tree, names[i], path);
+		rc = read_file(tree, path, sink, &text, err);
+	}
+	return rc;
+}
+
 /* Changes that died between the new file and the rename. */
 static int find_left(const struct loam_tree *tree, const struct loam_fsck_sink *sink,
 		     struct loam_err *err)
@@ -88,5 +104,7 @@ int loam_fsck_accounts(const struct loam_tree *tree, const struct loam_fsck_sink
 	}
 	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
 		loam_buf_release(&texts[file]);
+	if (rc == 0)
+		rc = check_others(tree, sink, err);
 	return rc < 0 ? rc : find_left(tree, sink, err);
 }

@@ -197,9 +197,10 @@ static int look(struct loam_roster *roster, struct loam_err *err)
 	int found = find_file(roster, &ino, &attr, err);
 	if (found < 0)
 		return found;
-	if (found == 0) {
+	if (found == 0) { /* a file that has gone opens no door */
 		if (roster->seen_ino != 0)
-			replace_entries(roster, NULL, 0);
+			loam_warn("mount.roster", "path=%s problem=%s", roster->path,
+				  "it is gone, or no file: what it said last holds");
 		roster->seen_ino = 0;
 		return 0;
 	}

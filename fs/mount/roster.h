@@ -2,7 +2,8 @@
  * What a mount is told of uids: who is shut out, and which groups somebody is in.
  *
  * The mount knows no accounts. Whoever keeps them writes a file on the volume, and the mount looks
- * twice a second whether it is another one. Without the file everybody is as the kernel says.
+ * twice a second whether it is another one. While there was no file everybody is as the kernel
+ * says; when one has gone, what it said last holds until the mount ends.
  *
  * Shape: lines "UID blocked", or "UID GID,GID…": the groups besides which none counts at a gate.
  *        Other lines are passed over. A uid that has no line is as the kernel says.
