@@ -6,6 +6,7 @@
 
 #include "core/cmd.h"
 
-extern const struct loam_cmd loam_cmd_up, loam_cmd_serve, loam_cmd_shell, loam_cmd_ssh_keys;
+extern const struct loam_cmd loam_cmd_up, loam_cmd_serve, loam_cmd_shell, loam_cmd_ssh_keys,
+	loam_cmd_ssh_enable, loam_cmd_ssh_disable, loam_cmd_ssh_status;
 
 #endif

@@ -25,7 +25,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define SSHD	    "/usr/sbin/sshd"
 #define PRIVSEP_DIR "/run/sshd" /* compiled into Debian's sshd */
 #define TOOL_MS	    60000
 #define ANSWER_MS   2000
@@ -96,9 +95,9 @@ static int check_host(const struct loam_ssh_server *server, const char *dir,
 	char buffer[PWD_BYTES];
 	if (geteuid() != 0)
 		return loam_fail(err, LOAM_E_INVALID, "only root can run sshd");
-	if (access(SSHD, X_OK) < 0)
+	if (access(LOAM_SSHD, X_OK) < 0)
 		return loam_fail(err, LOAM_E_INVALID,
-				 SSHD " is missing: apt-get install openssh-server");
+				 LOAM_SSHD " is missing: apt-get install openssh-server");
 	if (!loam_ssh_path_is_plain(dir))
 		return loam_fail(err, LOAM_E_INVALID,
 				 "%s must be of letters, digits and /._+- to stand in sshd's "
@@ -165,11 +164,16 @@ static int check_port(const char *listen, struct loam_err *err)
 
 /* ---- DIR/ssh --------------------------------------------------------------------------------- */
 
-static int run_tool(const char *const *argv, struct loam_err *err)
+int loam_ssh_tool(const char *const *argv, struct loam_buf *out, struct loam_err *err)
 {
 	struct loam_process_spec spec = { .argv = argv, .env = tool_env, .stdin_fd = -1 };
+	return loam_process_run(&spec, NULL, 0, out, TOOL_MS, err);
+}
+
+static int run_tool(const char *const *argv, struct loam_err *err)
+{
 	loam_auto_buf struct loam_buf out = LOAM_BUF(65536);
-	return loam_process_run(&spec, NULL, 0, &out, TOOL_MS, err);
+	return loam_ssh_tool(argv, &out, err);
 }
 
 static int make_host_key(const char *path, struct loam_err *err)
@@ -265,7 +269,7 @@ static char *config_text(const struct loam_ssh_server *server, const struct loam
 
 static int check_config(const char *path, struct loam_err *err)
 {
-	const char *const argv[] = { SSHD, "-t", "-f", path, NULL };
+	const char *const argv[] = { LOAM_SSHD, "-t", "-f", path, NULL };
 	if (mkdir(PRIVSEP_DIR, 0755) < 0 && errno != EEXIST)
 		return loam_fail_errno(err, "make " PRIVSEP_DIR);
 	return run_tool(argv, err);
@@ -313,7 +317,7 @@ static int prepare(struct loam_ssh_server *server, const char *dir,
 	split_address(server->listen, host, &port);
 	snprintf(server->url, sizeof(server->url), "ssh://%s@%s%s", config->ssh_user,
 		 any ? "127.0.0.1:" : server->listen, any ? port : "");
-	const char *argv[] = { SSHD, "-D", "-e", "-f", server->config_path, NULL };
+	const char *argv[] = { LOAM_SSHD, "-D", "-e", "-f", server->config_path, NULL };
 	memcpy(server->argv, argv, sizeof(argv));
 	server->open = true;
 	return 0;

@@ -10,11 +10,13 @@
 #ifndef LOAM_SERVER_SSH_SERVER_H
 #define LOAM_SERVER_SSH_SERVER_H
 
+#include "core/buf.h"
 #include "core/config.h"
 #include "core/err.h"
 
 #include <stdbool.h>
 
+#define LOAM_SSHD "/usr/sbin/sshd"
 #define LOAM_SSH_ACCOUNT_COMMAND                                                   \
 	"useradd --system --uid 20000 --user-group --no-create-home --home-dir / " \
 	"--shell /bin/sh --password '*' loam"
@@ -42,6 +44,8 @@ void loam_ssh_server_release(struct loam_ssh_server *server);
 /* May the account run forced commands? Not when it is missing, locked or without a shell: INVALID
  * with the command that mends it. Shared with `loam ssh enable`. */
 int loam_ssh_account_check(const char *user, struct loam_err *err);
+/* Runs a program of the system to its end, with an environment of nothing but a PATH. */
+int loam_ssh_tool(const char *const *argv, struct loam_buf *out, struct loam_err *err);
 /* May this stand unquoted in a configuration of sshd and on the line of a forced command? */
 bool loam_ssh_path_is_plain(const char *text);
 
