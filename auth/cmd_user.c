@@ -228,8 +228,8 @@ static int run_del(const void *options, int argc, char **argv)
 		.run = function,                                                \
 	}
 
-NAME_COMMAND(loam_cmd_user_disable, "user disable", "refuse an account at every network door",
-	     run_disable);
+NAME_COMMAND(loam_cmd_user_disable, "user disable",
+	     "shut an account out at every door, the mounts included", run_disable);
 NAME_COMMAND(loam_cmd_user_enable, "user enable", "let a disabled account in again", run_enable);
 NAME_COMMAND(loam_cmd_user_del, "user del",
 	     "remove an account; its home is set aside, its number is never given again", run_del);

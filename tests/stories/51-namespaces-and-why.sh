@@ -159,6 +159,8 @@ inside_says() # yes or no, in the end
 inside_says yes
 quiet loam group member del lab dave
 inside_says no
+must_fail setpriv --reuid "$UID_dave" --regid "$LAB" --clear-groups -- ls "$MNT/models/qwen/new"
+must_fail member dave loam clone "$MNT/models/qwen/new" "$MNT/users/dave/copy"
 rights qwen/new no read write no
 quiet loam group member add lab dave
 inside_says yes
