@@ -13,8 +13,6 @@
 #include "auth/token.h"
 #include "core/fetch.h"
 
-#define LOAM_LOGINS_MAX 64
-
 struct loam_login {
 	char server[LOAM_FETCH_URL_BYTES]; /* "https://host", as loam_fetch_server gives it */
 	char user[LOAM_USER_NAME_BYTES_MAX + 1];

@@ -131,7 +131,13 @@ static CURLcode set_credentials(CURL *curl, const struct loam_fetch *fetch)
 	return rc;
 }
 
-static CURLcode set_limits(CURL *curl)
+/* Plain HTTP within this machine does not go round by the proxy of the environment. */
+static bool must_go_directly(const char *url)
+{
+	return strncmp(url, "http://", 7) == 0 && loam_fetch_is_private(url);
+}
+
+static CURLcode set_limits(CURL *curl, const char *url)
 {
 	const char *roots = getenv("SSL_CERT_FILE");
 	CURLcode rc = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -145,6 +151,8 @@ static CURLcode set_limits(CURL *curl)
 		rc = curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)WHOLE_SECONDS);
 	if (rc == CURLE_OK)
 		rc = curl_easy_setopt(curl, CURLOPT_USERAGENT, USER_AGENT);
+	if (rc == CURLE_OK && must_go_directly(url))
+		rc = curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	if (rc == CURLE_OK && roots && roots[0])
 		rc = curl_easy_setopt(curl, CURLOPT_CAINFO, roots);
 	return rc;
@@ -195,7 +203,7 @@ int loam_fetch_run(const struct loam_fetch *fetch, struct loam_fetched *out, str
 	if (!curl || !headers)
 		return loam_fail(err, LOAM_E_BUSY, "no memory for a request");
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-	CURLcode rc = set_limits(curl);
+	CURLcode rc = set_limits(curl, fetch->url);
 	if (rc == CURLE_OK)
 		rc = set_credentials(curl, fetch);
 	if (rc == CURLE_OK)

@@ -2,8 +2,9 @@
  * One web request as a client, through libcurl.
  *
  * TLS is verified against the system's roots (SSL_CERT_FILE names others); no redirect is followed,
- * so credentials reach no host but the one that was named; only http and https; every request has a
- * deadline and every answer a limit. Credentials never leave this process but in the request.
+ * so credentials reach no host but the one that was named; only http and https, plain http within
+ * this machine never by a proxy; every request has a deadline and every answer a limit.
+ * Credentials never leave this process but in the request.
  *
  * Threads: any.
  */

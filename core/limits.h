@@ -35,6 +35,7 @@
 
 /* API */
 #define LOAM_API_CALLS_PER_MINUTE 1200 /* and principal */
+#define LOAM_LOGINS_MAX		  64   /* of a user of this machine, at servers */
 
 /* Volume */
 #define LOAM_NAME_BYTES_MAX	   255

@@ -49,6 +49,7 @@ for i in 1 2; do ssh-keygen -q -t ed25519 -N '' -C "key $i" -f "$DIR/key$i"; don
 export DIR
 cat >"$DIR/calls.py" <<'PY'
 import os
+import time
 from openapi import Api
 
 api = Api(os.environ["URL"])
@@ -217,14 +218,17 @@ for query in ("token=" + alice, "access_token=" + alice):
     if answer.status != 401:
         api.fail(f"a token in the query: {answer.status}")
 
-# So many calls a minute, each by himself.
-limit = 0
-while limit < 3000:
+# So many calls a minute, each by himself. Calls come back while they are used up, so a machine that makes
+# fewer than twenty a second never gets there.
+limit, began = 0, time.monotonic()
+while limit < 6000 and time.monotonic() - began < 90:
     answer, text = api.raw("GET", "/api/v1/version", {"Authorization": "Bearer " + bob}, None)
     if answer.status != 200:
         break
     limit += 1
-if answer.status != 429 or not answer.headers["Retry-After"] or limit < 1000:
+if answer.status == 200 and limit < 6000:
+    print(f"{limit} calls in 90 s: this machine is too slow to reach the limit")
+elif answer.status != 429 or not answer.headers["Retry-After"] or limit < 1000:
     api.fail(f"after {limit} calls: {answer.status} {text[:200]}")
 call("user.self", write)
 api.end()

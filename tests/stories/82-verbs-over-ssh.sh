@@ -61,6 +61,14 @@ ssh_as alice loam user key add alice - <"$DIR/long" >"$DIR/out" 2>&1 && fail "an
 ssh_as alice "loam repo show '$(printf 'a\033[31m/b')'" >"$DIR/out" 2>&1 </dev/null && fail "an escape is no name"
 LC_ALL=C grep -q $'[\001-\010\013-\037\177-\377]' "$DIR/out" && fail "escapes are echoed: $(cat -v "$DIR/out")"
 
+step "a token of git-lfs-authenticate is for LFS only"
+lfs_token=$(ssh_as alice git-lfs-authenticate alice/model.git upload </dev/null |
+	python3 -c 'import json, sys; print(json.load(sys.stdin)["header"]["Authorization"])') || fail "git-lfs-authenticate"
+for path in user repos/alice/model repos users/alice/tokens; do
+	status=$(http_status -H "Authorization: $lfs_token" "$URL/api/v1/$path")
+	[ "$status" = 401 ] || [ "$status" = 403 ] || fail "an LFS token at /$path: $status $(cat "$DIR/http.out")"
+done
+
 step "a deploy key has no verbs; a disabled account has none"
 make_key bob deploy
 loam repo key add alice/model "$DIR/home/bob/.ssh/deploy.pub" --write >>"$DIR/commands.out"

@@ -105,6 +105,13 @@ done
 grep -q ^redirects "$DIR/heard" || fail "the redirecting server was never asked"
 grep -q ^catcher "$DIR/heard" && fail "a redirect was followed: $(cat "$DIR/heard")"
 
+for name in http_proxy all_proxy ALL_PROXY; do
+	export $name="http://127.0.0.1:$(port catcher)"
+	login html "$SECRET"
+	unset $name
+done
+grep -q ^catcher "$DIR/heard" && fail "a proxy heard it: $(cat "$DIR/heard")"
+
 step "a stored login goes to its own server only, and a lie there is an error"
 mkdir -p -m 700 "$DIR/config/loam"
 stored() { # MODE
