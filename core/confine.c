@@ -1,6 +1,6 @@
 /*
- * Landlock and resource limits for children (core/confine.h). Serves steps 5 to 7 of a push: git
- * sees one repository.
+ * Landlock, seccomp and resource limits for children (core/confine.h). Serves steps 5 to 7 of a
+ * push: git sees one repository.
  *
  * The C library has no wrappers for Landlock, and the headers that this is built with may be older
  * than the kernel: what they lack is named here with its number from the kernel's interface.
@@ -15,8 +15,10 @@
 
 #include "core/auto.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -112,7 +114,7 @@ static int add_path(int ruleset_fd, uint64_t handled, const struct loam_confine_
 	return 0;
 }
 
-int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err)
+static int enter_landlock(const struct loam_confine *confine, struct loam_err *err)
 {
 	int level = loam_confine_level();
 	if (level == 0)
@@ -128,6 +130,65 @@ int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err)
 	    syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
 		return loam_fail_errno(err, "landlock: bind a child");
 	return 0;
+}
+
+/* Ways around what Landlock says, or into parts of the kernel that no git needs. Ptrace is not
+ * among them: Landlock keeps it within the child's own processes. */
+static const int calls_taken[] = {
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_register),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(unshare),
+	SCMP_SYS(setns),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(chroot),
+	SCMP_SYS(fsopen),
+	SCMP_SYS(open_tree),
+	SCMP_SYS(move_mount),
+	SCMP_SYS(fsmount),
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(kexec_file_load),
+};
+
+static int take_calls(scmp_filter_ctx filter, bool no_sockets)
+{
+	int failed = 0;
+	for (size_t i = 0; failed == 0 && i < LOAM_ARRAY_COUNT(calls_taken); i++)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls_taken[i], 0);
+	if (failed == 0 && no_sockets)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 0);
+	return failed < 0 ? failed : seccomp_load(filter);
+}
+
+/* A kernel without seccomp goes without. */
+static int enter_seccomp(const struct loam_confine *confine, struct loam_err *err)
+{
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)
+		return 0;
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	if (!filter)
+		return loam_fail(err, LOAM_E_IO, "seccomp: no filter can be made");
+	int failed = take_calls(filter, confine->no_sockets);
+	seccomp_release(filter);
+	errno = -failed;
+	return failed < 0 ? loam_fail_errno(err, "seccomp: bind a child") : 0;
+}
+
+int loam_confine_enter(const struct loam_confine *confine, struct loam_err *err)
+{
+	int rc = enter_landlock(confine, err);
+	return rc < 0 ? rc : enter_seccomp(confine, err);
 }
 
 int loam_confine_argv(const struct loam_confine *confine, const char *const *argv,

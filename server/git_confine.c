@@ -55,6 +55,7 @@ void loam_git_confine_init(struct loam_git_confine *out, const char *dir, bool w
 			   const char *hooks_dir)
 {
 	out->confine = (struct loam_confine){ .paths = out->paths,
+					      .no_sockets = hooks_dir == NULL,
 					      .cpu_seconds = CPU_SECONDS,
 					      .data_bytes = DATA_BYTES,
 					      .file_bytes = FILE_BYTES,

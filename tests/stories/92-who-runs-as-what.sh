@@ -65,6 +65,7 @@ for i in $(seq 100); do
 done
 [ -n "$git_pid" ] || fail "no git was seen"
 is_ordinary "$git_pid" $SERVICE git
+expect 2 "$(field "$git_pid" Seccomp)" "the system calls of git are filtered"
 grep -q '^Max cpu time *3600' "/proc/$git_pid/limits" || fail "git may use the CPU for ever: $(grep cpu "/proc/$git_pid/limits")"
 grep -qE '^Max file size +8589934592' "/proc/$git_pid/limits" || fail "$(grep 'file size' "/proc/$git_pid/limits")"
 exec 7>&-

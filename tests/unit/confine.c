@@ -156,6 +156,17 @@ static void it_has_no_tcp(void **state)
 	assert_refused(world, script);
 }
 
+static void it_makes_no_sockets_where_it_needs_none(void **state)
+{
+	struct world *world = *state;
+	struct loam_err err = { 0 };
+	const char *datagram = "exec 3<>/dev/udp/127.0.0.1/9";
+	assert_int_equal(run(world, datagram, &err), 0);
+	world->confine.no_sockets = true;
+	assert_int_equal(run(world, datagram, &err), -LOAM_E_IO);
+	assert_non_null(strstr(err.text, "not permitted"));
+}
+
 static void its_limits_end_it(void **state)
 {
 	struct world *world = *state;
@@ -208,6 +219,7 @@ int main(void)
 		IN_A_WORLD(it_reads_what_it_is_given_and_nothing_beside),
 		IN_A_WORLD(it_changes_what_it_may_change),
 		IN_A_WORLD(it_has_no_tcp),
+		IN_A_WORLD(it_makes_no_sockets_where_it_needs_none),
 		IN_A_WORLD(its_limits_end_it),
 		IN_A_WORLD(the_parent_keeps_its_reach),
 		IN_A_WORLD(a_missing_program_is_still_not_found),
