@@ -22,6 +22,7 @@
 
 #define CREDENTIAL_BYTES_MAX 2048
 #define FORGED		     "\tlink" /* counted under a name that no account has */
+#define REFUSAL_STEP_NS	     3000000u
 #define REMEMBERED_COUNT     256
 #define REMEMBERED_MS	     60000
 
@@ -99,21 +100,33 @@ static int refuse(const struct loam_principal *who, bool may_read, const char *r
 			 loam_principal_name(who), repo_text);
 }
 
+/* A repository that is there takes more reads to refuse than one that is not: 20 us, which ten
+ * thousand questions tell apart. So whoever may not know is answered at a whole step from when he
+ * asked (L05; tests/bench/timing.sh). */
+static void hide_time(uint64_t asked_ns)
+{
+	uint64_t steps = (loam_clock_ns() - asked_ns) / REFUSAL_STEP_NS + 1;
+	loam_clock_sleep_until_ns(asked_ns + steps * REFUSAL_STEP_NS);
+}
+
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 		    const struct loam_repo *repo, enum loam_want want, struct loam_gate *out_gate,
 		    struct loam_err *err)
 {
+	uint64_t asked_ns = loam_clock_ns();
 	char text[LOAM_REPO_TEXT_BYTES];
 	loam_repo_text(repo, text);
 	struct loam_gate gate;
 	int rc = loam_gate_read(auth->tree, repo, &gate, err);
 	if (rc < 0)
 		return rc;
-	if (rc == 0)
-		return refuse(who, false, text, err);
-	if (!loam_auth_decide(who, &gate, text, want)) {
-		bool may_read = loam_auth_decide(who, &gate, text, LOAM_WANT_READ);
-		loam_gate_release(&gate);
+	bool is_there = rc == 1;
+	if (!is_there || !loam_auth_decide(who, &gate, text, want)) {
+		bool may_read = is_there && loam_auth_decide(who, &gate, text, LOAM_WANT_READ);
+		if (is_there)
+			loam_gate_release(&gate);
+		if (!may_read)
+			hide_time(asked_ns);
 		return refuse(who, may_read, text, err);
 	}
 	if (out_gate)

@@ -38,6 +38,14 @@ void loam_clock_sleep_ms(uint64_t ms)
 		;
 }
 
+void loam_clock_sleep_until_ns(uint64_t ns)
+{
+	const struct timespec until = { .tv_sec = (time_t)(ns / 1000000000u),
+					.tv_nsec = (long)(ns % 1000000000u) };
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+		;
+}
+
 void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES])
 {
 	struct tm utc;

@@ -12,6 +12,8 @@ uint64_t loam_clock_ms(void);	       /* monotonic milliseconds */
 uint64_t loam_clock_ns(void);	       /* monotonic nanoseconds */
 struct timespec loam_clock_now(void);  /* wall clock, as the volume stores it */
 void loam_clock_sleep_ms(uint64_t ms); /* resumes after signals */
+/* To a point of loam_clock_ns(). */
+void loam_clock_sleep_until_ns(uint64_t ns);
 /* RFC 3339 in UTC with seconds, "2026-11-22T10:00:00Z". */
 #define LOAM_CLOCK_TEXT_BYTES 32
 void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES]);
