@@ -155,6 +155,7 @@ class World:
             kind = rng.choice(["full", "read", "admin"])
             loam("user", "token", user.name, "--revoke", user.ids[kind])
             stale.append((user.name, user.credentials[kind]))
+            links[:] = [link for link in links if link[0] != (user.name, kind)]  # they end with their token
             user.make_token(kind)
             who = ("u", user.name)
         elif what == "key":
