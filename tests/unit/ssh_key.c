@@ -174,11 +174,10 @@ static void a_point_off_its_curve_is_refused(void **state)
 	assert_ok(read_text(text, &key, &err));
 	uint8_t blob[256];
 	size_t bytes = sizeof(blob);
-	char changed[512];
 	assert_true(loam_base64_decode(key.base64, strlen(key.base64), blob, &bytes));
 	blob[bytes - 1] ^= 1;
 	loam_base64_encode(blob, bytes, key.base64);
-	snprintf(changed, sizeof(changed), "%s %s", key.type, key.base64);
+	loam_auto_free char *changed = loam_xasprintf("%s %s", key.type, key.base64);
 	assert_int_equal(read_text(changed, &key, &refused), -LOAM_E_UNPROCESSABLE);
 }
 
