@@ -194,8 +194,10 @@ static int run_on_repo(struct loam_ssh_session *session, const struct loam_ssh_c
 static int run_loam(struct loam_ssh_session *session, struct loam_ssh_command *command,
 		    int *out_status, struct loam_err *err)
 {
-	if (!session->server->ssh_loam)
+	if (!session->server->ssh_loam) {
+		*out_status = LOAM_SSH_EXIT_NOT_FOUND;
 		return loam_fail(err, LOAM_E_NOT_FOUND, "command not found: loam");
+	}
 	*out_status =
 		session->server->ssh_loam(session, command->words + 1, command->word_count - 1);
 	return 0;

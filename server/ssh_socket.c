@@ -91,13 +91,15 @@ static int keep_fds(struct talk *talk, struct msghdr *message, struct loam_err *
 		if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int given[FD_COUNT] = { -1, -1, -1 };
-		memcpy(given, CMSG_DATA(at), (count < FD_COUNT ? count : FD_COUNT) * sizeof(int));
 		if (rc == 0 && count == FD_COUNT && talk->fds[0] < 0) {
-			memcpy(talk->fds, given, sizeof(given));
+			memcpy(talk->fds, CMSG_DATA(at), sizeof(talk->fds));
 			continue;
 		}
-		close_fds(given);
+		for (size_t i = 0; i < count; i++) {
+			int given;
+			memcpy(&given, CMSG_DATA(at) + i * sizeof(int), sizeof(given));
+			close(given);
+		}
 		if (rc == 0)
 			rc = loam_fail(err, LOAM_E_INVALID, "a session has three descriptors");
 	}
