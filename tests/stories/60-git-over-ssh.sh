@@ -101,6 +101,24 @@ loam repo key del team/model "$writer"
 sleep 2 # within which it binds
 must_fail git_as bob ls-remote "$SSH_URL/team/model.git"
 
+step "a second loam up does not fight for the port"
+must_fail loam up --dir "$DIR/w" --listen 127.0.0.1:0 --no-mount --ssh-listen "$SSH_LISTEN"
+grep -q -- "$SSH_LISTEN, where SSH is to be served, is in use: --ssh-listen" "$DIR/refused.out" ||
+	fail "the option is not named: $(cat "$DIR/refused.out")"
+
 step "nothing is left of it"
 wait_until 30 no_sessions || fail "processes of sessions are left"
 check_volume
+
+step "without the account the door stays closed, and all else works"
+stop_up
+[ ! -e "$DIR/v/ssh/address" ] || fail "the address outlives the door"
+sed '/^loam:/d' /etc/passwd >"$DIR/passwd.new"
+cat "$DIR/passwd.new" >/etc/passwd
+start_up
+grep -q "the SSH door stays closed: this host has no account 'loam'; as root: useradd --system" "$DIR/up.out" ||
+	fail "up does not say it: $(cat "$DIR/up.out")"
+must_fail git_as bob ls-remote "$SSH_URL/team/model.git"
+loam repo create team/last --owner alice 2>"$DIR/said" >/dev/null
+! grep 'over SSH' "$DIR/said" || fail "a URL of a closed door"
+same_as_checkout "$DIR/home/bob/deployed" "$tree"
