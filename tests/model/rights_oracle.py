@@ -155,7 +155,6 @@ class World:
             kind = rng.choice(["full", "read", "admin"])
             loam("user", "token", user.name, "--revoke", user.ids[kind])
             stale.append((user.name, user.credentials[kind]))
-            links[:] = [link for link in links if link[0] != (user.name, kind)]  # they end with their token
             user.make_token(kind)
             who = ("u", user.name)
         elif what == "key":
@@ -226,6 +225,13 @@ class World:
         return not self.users[name].disabled and self.may(name, repo, "read")
 
 
+    def kernel_agrees(self, name, repo):
+        """A disabled account and a group that was left are known to the mount, not to the kernel: for a moment
+        after somebody else's walk it tells attributes by itself (docs/known-limits.md). Opening is always asked."""
+        user = self.users[name]
+        return not user.disabled and user.ever == set(self.groups_of(name))
+
+
 # ---- the doors -----------------------------------------------------------------------------------
 
 STATUS = {200: "ok", 401: "login", 404: "hidden", 403: "denied"}
@@ -270,7 +276,8 @@ def lfs_http(caller, repo, want):
         if "actions" not in got:
             return f"no link: {got}"
         if want == "read" and caller and len(links) < 400:
-            links.append((caller, repo, path_of(got["actions"]["download"]["href"])))
+            links.append((caller, repo, world.users[caller[0]].credentials[caller[1]],
+                          path_of(got["actions"]["download"]["href"])))
     return outcome(answer)
 
 
@@ -386,14 +393,15 @@ def draw_question(near=None):
         repo = repo if repo in REPOS else rng.choice(REPOS)
         name = None if rng.random() < 0.1 else name
         operation = rng.choice(["read", "read", "list", "stat", "write", "create", "remove", "chmod"])
+        if operation == "stat" and name and not world.kernel_agrees(name, repo):
+            operation = "read"
         may = world.on_mount(name, repo) and operation in ("read", "list", "stat")
         return (f"mount {name} {operation} {repo}", "ok" if may else "refused",
                 lambda: "ok" if (said := on_mount(name, repo, operation)) == "ok" else
                 "refused" if said in ("Permission denied", "Operation not permitted", "Read-only file system") else said)
     if door == "link" and links:
-        caller, repo, path = rng.choice(links)
-        kind = world.users[caller[0]].credentials[caller[1]] if caller[1] != "password" else None
-        live = kind is None or (caller[0], kind) not in stale
+        caller, repo, secret, path = rng.choice(links)
+        live = (caller[0], secret) not in stale
         expected = "ok" if live and world.decide(caller, repo, "read") == "ok" else "denied"
         return f"link of {caller} {repo}", expected, lambda: outcome(call("GET", path))
     if door == "stale" and (stale or stale_keys):
