@@ -100,6 +100,7 @@ static int repository_id(const char *path, char out[ID_CHARS + 1], struct loam_e
 static int init_bare(const char *path, const char *id, struct loam_err *err)
 {
 	git_libgit2_init();
+	loam_git_own_rules();
 	git_repository *git = NULL;
 	git_config *config = NULL;
 	git_repository_init_options options;

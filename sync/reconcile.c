@@ -28,6 +28,7 @@ int loam_publisher_open(const struct loam_tree *tree, const struct loam_config *
 			struct loam_publisher **out_publisher, struct loam_err *err)
 {
 	git_libgit2_init();
+	loam_git_own_rules();
 	git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1); /* as core.fsync=all of git's own */
 	struct loam_publisher *publisher = loam_xnew(struct loam_publisher);
 	publisher->tree = tree;
