@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIND_AGAIN 3
+
 int64_t loam_meta_value_number(const struct loam_value *value)
 {
 	char text[24] = "";
@@ -44,8 +46,9 @@ void loam_namespace_want(struct loam_txn *txn, uint64_t parent, struct loam_name
 }
 
 /* 1 with both values (release them), 0 no such name; remembered either way. */
-static int find(struct loam_meta *meta, uint64_t parent, struct loam_name name,
-		struct loam_dentry *out_entry, struct loam_value *out_attr, struct loam_err *err)
+static int find_once(struct loam_meta *meta, uint64_t parent, struct loam_name name,
+		     struct loam_dentry *out_entry, struct loam_value *out_attr,
+		     struct loam_err *err)
 {
 	const struct loam_engine_ops *ops = meta->engine->ops;
 	struct loam_record record = loam_rec_named(LOAM_REC_DENTRY, parent, name);
@@ -71,6 +74,18 @@ static int find(struct loam_meta *meta, uint64_t parent, struct loam_name name,
 	loam_record_cache_put(meta->cache, &inode, &attr);
 	*out_attr = attr;
 	return 1;
+}
+
+/* An engine that reads the two one after the other may meet a name whose inode has just been
+ * replaced and removed: the name is then another's by now. A name that stays without an inode is
+ * damage, and is answered as such. */
+static int find(struct loam_meta *meta, uint64_t parent, struct loam_name name,
+		struct loam_dentry *out_entry, struct loam_value *out_attr, struct loam_err *err)
+{
+	int rc = find_once(meta, parent, name, out_entry, out_attr, err);
+	for (int again = 0; rc == 1 && !out_attr->present && again < FIND_AGAIN; again++)
+		rc = find_once(meta, parent, name, out_entry, out_attr, err);
+	return rc;
 }
 
 void loam_namespace_prime(struct loam_meta *meta, uint64_t parent, struct loam_name name)

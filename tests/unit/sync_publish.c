@@ -711,11 +711,14 @@ static void *grant_and_revoke(void *arg)
 	struct world *world = arg;
 	for (uint32_t i = 0; !stop && i < 400; i++) {
 		struct loam_err err = { 0 };
-		loam_assert(loam_repos_grant(&world->tree->tree, &world->repo,
-					     LOAM_THE_USER(40000 + i), LOAM_WANT_READ, &err) == 0);
-		if (i % 2)
-			loam_assert(loam_repos_revoke(&world->tree->tree, &world->repo,
-						      LOAM_THE_USER(40000 + i), &err) == 0);
+		int rc = loam_repos_grant(&world->tree->tree, &world->repo,
+					  LOAM_THE_USER(40000 + i), LOAM_WANT_READ, &err);
+		if (rc == 0 && i % 2)
+			rc = loam_repos_revoke(&world->tree->tree, &world->repo,
+					       LOAM_THE_USER(40000 + i), &err);
+		if (rc < 0)
+			print_error("change %u: %s\n", i, err.text);
+		loam_assert(rc == 0);
 	}
 	return NULL;
 }
