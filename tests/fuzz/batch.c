@@ -6,6 +6,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/lfs_world.h"
 
+#include <stdlib.h>
+#include <unistd.h>
 static struct loam_lfs_world *world;
 
 static void check_batch(const struct loam_web_reply *reply, enum loam_lfs_user user)
@@ -23,6 +25,12 @@ static void check_batch(const struct loam_web_reply *reply, enum loam_lfs_user u
 	}
 }
 
+/* The one file that the world has on the disk; all else of it is memory. */
+static void remove_rules(void)
+{
+	unlink(world->fault_path);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
 {
 	static const char *const targets[] = {
@@ -37,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
 		loam_log_set_level(LOAM_LOG_ERROR);
 		loam_assert(loam_lfs_world_setup(&state) == 0);
 		world = state;
+		atexit(remove_rules);
 	}
 	enum loam_lfs_user user = (enum loam_lfs_user)(data[0] & 7) % (NOBODY + 1);
 	const char *target = targets[(data[0] >> 3) % LOAM_ARRAY_COUNT(targets)];

@@ -7,7 +7,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/lfs_world.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define INPUT_BYTES_MAX 65536 /* what a socket takes without a reader */
 
@@ -33,12 +35,19 @@ static bool is_over(void *arg)
 	return false;
 }
 
+/* The one file that the world has on the disk; all else of it is memory. */
+static void remove_rules(void)
+{
+	unlink(world->fault_path);
+}
+
 static void open_world(void)
 {
 	void *state = NULL;
 	loam_log_set_level(LOAM_LOG_ERROR);
 	loam_assert(loam_lfs_world_setup(&state) == 0);
 	world = state;
+	atexit(remove_rules);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
