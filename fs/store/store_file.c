@@ -243,31 +243,28 @@ static bool may_go_direct(const void *data, size_t data_bytes)
 	       (uintptr_t)data % DIRECT_ALIGNMENT == 0;
 }
 
-static int open_temp(int dir_fd, const char *base, int flags, char name[TEMP_NAME_BYTES],
-		     struct loam_err *err)
+static int open_temp(int dir_fd, const char *base, char name[TEMP_NAME_BYTES], struct loam_err *err)
 {
-	flags |= O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	for (int tries = 0; tries < TEMP_TRIES; tries++) {
 		snprintf(name, TEMP_NAME_BYTES, ".jfs.%.*s.tmp.%llu", TEMP_BASE_BYTES, base,
 			 (unsigned long long)loam_random_below(1ull << 31));
-		int fd = openat(dir_fd, name, flags, 0666);
+		int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				0666);
 		if (fd >= 0)
 			return fd;
-		if (errno == EINVAL && (flags & O_DIRECT))
-			flags &= ~O_DIRECT; /* the file may be there: another name */
-		else if (errno != EEXIST)
+		if (errno != EEXIST)
 			break;
 	}
 	return loam_fail_errno(err, "make a file for block %s", base);
 }
 
-/* A direct write that the file system refuses (or that went on at an odd place) is done again
- * through the page cache. */
+/* Where the file system cannot do it, fcntl says so; a direct write that is refused all the same,
+ * or went on at an odd place, is done again through the page cache. */
 static int write_whole(int fd, const void *data, size_t data_bytes, struct loam_err *err)
 {
+	bool direct = may_go_direct(data, data_bytes) && fcntl(fd, F_SETFL, O_DIRECT) == 0;
 	int rc = loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
-	int flags = rc == -LOAM_E_INVALID ? fcntl(fd, F_GETFL) : 0;
-	if (flags <= 0 || !(flags & O_DIRECT) || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
+	if (rc != -LOAM_E_INVALID || !direct || fcntl(fd, F_SETFL, 0) < 0)
 		return rc;
 	loam_err_clear(err);
 	return loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
@@ -323,7 +320,7 @@ static int file_put(struct loam_store *store, const char *key, const void *data,
 		return rc < 0 ? rc : 0;
 
 	char temp[TEMP_NAME_BYTES];
-	int fd = open_temp(dir_fd, base, may_go_direct(data, data_bytes) ? O_DIRECT : 0, temp, err);
+	int fd = open_temp(dir_fd, base, temp, err);
 	if (fd < 0)
 		return fd;
 	rc = give(file, fd, err);
