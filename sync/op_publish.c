@@ -168,22 +168,6 @@ const struct loam_op loam_op_repo_publish = {
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-/* Who owns its namespace, if that is new: as for a repository that is made. */
-static int fork_owner(struct loam_op_call *call, const struct loam_repo *to,
-		      struct loam_grantee *out, struct loam_err *err)
-{
-	const char *owner = NULL;
-	struct loam_auth *auth = call->context->auth;
-	int rc = loam_json_text(call->body, "owner", &owner, err);
-	if (rc < 0)
-		return rc;
-	if (owner && call->who->kind == LOAM_ADMIN)
-		return loam_account_store_who(loam_auth_accounts(auth), owner, out, err);
-	if (owner)
-		return loam_fail(err, LOAM_E_DENIED, "only an administrator names an owner");
-	return loam_auth_check_create(auth, call->who, to, out, err);
-}
-
 static int read_fork(struct loam_op_call *call, struct loam_fork *fork, struct loam_repo *to,
 		     struct loam_err *err)
 {
@@ -195,7 +179,7 @@ static int read_fork(struct loam_op_call *call, struct loam_fork *fork, struct l
 		rc = loam_json_text(call->body, "visibility", &visibility, err);
 	if (rc >= 0)
 		rc = loam_visibility_parse(visibility, &fork->visibility, err);
-	return rc < 0 ? rc : fork_owner(call, to, &fork->owner, err);
+	return rc < 0 ? rc : loam_repo_choose_owner(call, to, &fork->owner, err);
 }
 
 /* Without a server's publisher (the administrator on the volume) one of its own. */

@@ -185,8 +185,8 @@ const struct loam_op loam_op_repo_show = {
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
-/* The administrator may name the owner of a new namespace. */
-static int choose_owner(struct loam_op_call *call, struct loam_grantee *out, struct loam_err *err)
+int loam_repo_choose_owner(struct loam_op_call *call, const struct loam_repo *repo,
+			   struct loam_grantee *out, struct loam_err *err)
 {
 	const char *owner = NULL;
 	struct loam_auth *auth = call->context->auth;
@@ -197,7 +197,7 @@ static int choose_owner(struct loam_op_call *call, struct loam_grantee *out, str
 		return loam_account_store_who(loam_auth_accounts(auth), owner, out, err);
 	if (owner)
 		return loam_fail(err, LOAM_E_DENIED, "only an administrator names an owner");
-	return loam_auth_check_create(auth, call->who, &call->repo, out, err);
+	return loam_auth_check_create(auth, call->who, repo, out, err);
 }
 
 void loam_repo_add_urls(const struct loam_op_call *call, const struct loam_repo *repo,
@@ -229,7 +229,7 @@ static int run_create(struct loam_op_call *call, struct loam_err *err)
 	if (rc >= 0)
 		rc = loam_visibility_parse(visibility_text, &visibility, err);
 	if (rc == 0)
-		rc = choose_owner(call, &owner, err);
+		rc = loam_repo_choose_owner(call, &call->repo, &owner, err);
 	if (rc == 0)
 		rc = loam_repos_create(loam_auth_tree(call->context->auth), &call->repo, &owner,
 				       visibility, &ino, err);

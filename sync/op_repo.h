@@ -17,4 +17,9 @@ extern const struct loam_op loam_op_repo_list, loam_op_repo_show, loam_op_repo_c
 void loam_repo_add_urls(const struct loam_op_call *call, const struct loam_repo *repo,
 			json_t *answer);
 
+/* Who is to own the namespace of a new repository, where that is new: the body's "owner", which
+ * only the administrator may name, else by loam_auth_check_create. */
+int loam_repo_choose_owner(struct loam_op_call *call, const struct loam_repo *repo,
+			   struct loam_grantee *out, struct loam_err *err);
+
 #endif
