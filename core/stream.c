@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #define CONNECT_AGAIN_MS 5 /* the backlog of a Unix socket is full */
@@ -83,6 +84,24 @@ static int connect_fd(int fd, const struct sockaddr *address, socklen_t address_
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &why_bytes);
 		return why ? fail_connect(why, peer, err) : 0;
 	}
+	return 0;
+}
+
+int loam_stream_listen_unix(const char *path, unsigned mode, int backlog, int *out_fd,
+			    struct loam_err *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address.sun_path))
+		return loam_fail(err, LOAM_E_NAME_TOO_LONG, "%s is too long for a socket", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	loam_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return loam_fail_errno(err, "make a socket");
+	unlink(path); /* of a server that died */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, mode) < 0 ||
+	    listen(fd, backlog) < 0)
+		return loam_fail_errno(err, "listen at %s", path);
+	*out_fd = loam_steal_fd(&fd);
 	return 0;
 }
 

@@ -15,6 +15,10 @@
 
 struct loam_stream;
 
+/* A descriptor that accepts on a Unix socket at path, which is removed first: the caller holds the
+ * lock that says that no living server listens there. backlog: connections that may wait. */
+int loam_stream_listen_unix(const char *path, unsigned mode, int backlog, int *out_fd,
+			    struct loam_err *err);
 int loam_stream_connect_unix(const char *path, struct loam_deadline deadline,
 			     struct loam_stream **out_stream, struct loam_err *err);
 /* tls: certificate checked against host and the system's roots. */

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/stream.h"
 #include "githook/channel.h"
 #include "lfs/lfs.h"
 #include "lfs/lock_store.h"
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <uthash.h>
 
 #define HOOKS_MAX      64
@@ -544,19 +544,7 @@ static void *accept_hooks(void *arg)
 
 int loam_hook_socket_listen(const char *path, int *out_fd, struct loam_err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(address.sun_path))
-		return loam_fail(err, LOAM_E_NAME_TOO_LONG, "%s is too long for a socket", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	loam_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return loam_fail_errno(err, "make a socket");
-	unlink(path); /* of a server that ended */
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0600) < 0 ||
-	    listen(fd, HOOKS_MAX) < 0)
-		return loam_fail_errno(err, "listen at %s", path);
-	*out_fd = loam_steal_fd(&fd);
-	return 0;
+	return loam_stream_listen_unix(path, 0600, HOOKS_MAX, out_fd, err);
 }
 
 void loam_hook_socket_open_to_all(struct loam_hook_socket *socket)

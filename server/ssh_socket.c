@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/stream.h"
 #include "githook/channel.h"
 #include "server/ssh_session.h"
 
@@ -19,7 +20,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define FIRST_MS       10000 /* until the message is whole */
 #define SEND_SECONDS   10
@@ -313,19 +313,7 @@ static void *accept_talks(void *arg)
 
 int loam_ssh_socket_listen(const char *path, int *out_fd, struct loam_err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(address.sun_path))
-		return loam_fail(err, LOAM_E_NAME_TOO_LONG, "%s is too long for a socket", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	loam_auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return loam_fail_errno(err, "make a socket");
-	unlink(path); /* of a server that died: the lock of the repositories is ours */
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
-	    listen(fd, LOAM_SSH_SESSIONS_MAX) < 0)
-		return loam_fail_errno(err, "listen at %s", path);
-	*out_fd = loam_steal_fd(&fd);
-	return 0;
+	return loam_stream_listen_unix(path, 0666, LOAM_SSH_SESSIONS_MAX, out_fd, err);
 }
 
 static void release(struct loam_ssh_socket *socket)
