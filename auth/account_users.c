@@ -351,7 +351,7 @@ int loam_account_dir_set_aside(struct loam_account_store *store, const char *pat
 				       err);
 	if (rc == 0)
 		rc = loam_meta_rename(volume->meta, &loam_who_root, parent, last, parent,
-				      loam_name_of(aside), LOAM_RENAME_NOREPLACE, err);
+				      loam_name_of(aside), LOAM_RENAME_NOREPLACE, NULL, err);
 	return rc;
 }
 

@@ -268,7 +268,8 @@ static int put_file(struct loam_volume *volume, const char *path, uint64_t expec
 		rc = loam_meta_run(volume->meta, 0, swap_names, &r, err);
 	if (rc < 0 || r.displaced != 0) { /* ours without the name, or what it has displaced */
 		struct loam_err ignored = { 0 };
-		loam_meta_unlink(volume->meta, &loam_who_root, r.parent, r.new_name, &ignored);
+		loam_meta_unlink(volume->meta, &loam_who_root, r.parent, r.new_name, NULL,
+				 &ignored);
 	}
 	return rc;
 }

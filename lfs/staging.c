@@ -319,7 +319,7 @@ int loam_staging_discard(const struct loam_tree *tree, const char *path, struct 
 	loam_random_base62(random, RANDOM_BYTES);
 	snprintf(job, sizeof(job), "%" PRId64 "-%s", seconds, random);
 	rc = loam_meta_rename(meta, &loam_who_root, parent, name, dir, loam_name_of(job),
-			      LOAM_RENAME_NOREPLACE, err);
+			      LOAM_RENAME_NOREPLACE, NULL, err);
 	if (rc == -LOAM_E_NOT_FOUND) {
 		loam_err_clear(err);
 		return 0;

@@ -238,7 +238,7 @@ static int clone_large(struct loam_clone_batch *batch, struct loam_clone_source 
 			return rc < 0 ? name_failure(source, err) : 0;
 		loam_err_clear(err);
 		rc = loam_meta_unlink(batch->clone->meta, &loam_who_root, batch->to_parent,
-				      name_of(source), err);
+				      name_of(source), NULL, err);
 		if (rc < 0 && rc != -LOAM_E_NOT_FOUND)
 			return name_failure(source, err);
 		loam_err_clear(err);

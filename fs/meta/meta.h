@@ -91,14 +91,17 @@ int loam_meta_readlink(struct loam_meta *meta, uint64_t ino, struct loam_buf *ou
 int loam_meta_link(struct loam_meta *meta, const struct loam_who *who, uint64_t ino,
 		   uint64_t parent, struct loam_name name, struct loam_attr *out_attr,
 		   struct loam_err *err);
+/* *out_ino (may be NULL): the inode that lost the name. */
 int loam_meta_unlink(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
-		     struct loam_name name, struct loam_err *err);
+		     struct loam_name name, uint64_t *out_ino, struct loam_err *err);
 int loam_meta_rmdir(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
 		    struct loam_name name, struct loam_err *err);
+/* out_inos (may be NULL): the inode that moved, and the one that was replaced or changed places
+ * with it (0: none). */
 enum loam_rename_flags { LOAM_RENAME_NOREPLACE = 1, LOAM_RENAME_EXCHANGE = 2 };
 int loam_meta_rename(struct loam_meta *meta, const struct loam_who *who, uint64_t from_parent,
 		     struct loam_name from, uint64_t to_parent, struct loam_name to, unsigned flags,
-		     struct loam_err *err);
+		     uint64_t out_inos[2], struct loam_err *err);
 /* Removes a tree, whatever it holds; entries that vanish meanwhile are fine. */
 int loam_meta_remove_tree(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
 			  struct loam_name name, struct loam_err *err);

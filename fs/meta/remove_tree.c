@@ -277,7 +277,7 @@ int loam_meta_remove_tree(struct loam_meta *meta, const struct loam_who *who, ui
 	if (is_dir < 0)
 		return is_dir;
 	if (!is_dir)
-		return loam_meta_unlink(meta, who, parent, name, err);
+		return loam_meta_unlink(meta, who, parent, name, NULL, err);
 
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		rc = loam_tree_empty(meta, who, ino, err);

@@ -338,7 +338,7 @@ static int check_arguments(struct loam_meta *meta, const struct rename *r, struc
 
 int loam_meta_rename(struct loam_meta *meta, const struct loam_who *who, uint64_t from_parent,
 		     struct loam_name from, uint64_t to_parent, struct loam_name to, unsigned flags,
-		     struct loam_err *err)
+		     uint64_t out_inos[2], struct loam_err *err)
 {
 	struct rename r = { .who = who, .flags = flags, .now = loam_clock_now() };
 	r.from.parent = from_parent;
@@ -356,5 +356,9 @@ int loam_meta_rename(struct loam_meta *meta, const struct loam_who *who, uint64_
 		return rc;
 
 	loam_unlink_after(meta, &r.gone);
+	if (out_inos) {
+		out_inos[0] = r.from.entry.ino;
+		out_inos[1] = r.to.has_entry ? r.to.entry.ino : 0;
+	}
 	return 0;
 }

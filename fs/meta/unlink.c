@@ -238,10 +238,13 @@ static int run_removal(struct loam_meta *meta, struct removal *r, loam_txn_fn *f
 }
 
 int loam_meta_unlink(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
-		     struct loam_name name, struct loam_err *err)
+		     struct loam_name name, uint64_t *out_ino, struct loam_err *err)
 {
 	struct removal r = { .who = who, .parent = parent, .name = name };
-	return run_removal(meta, &r, unlink_fn, err);
+	int rc = run_removal(meta, &r, unlink_fn, err);
+	if (!rc && out_ino)
+		*out_ino = r.entry.ino;
+	return rc;
 }
 
 int loam_meta_rmdir(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,

@@ -18,6 +18,7 @@ struct loam_fuse {
 	struct loam_control *control;
 	double entry_seconds; /* how long the kernel may keep a name, present or absent */
 	bool acl;
+	struct fuse_session *session; /* not owned */
 	/* Called once the kernel has agreed; may be NULL. */
 	void (*ready)(void *arg);
 	void *ready_arg;

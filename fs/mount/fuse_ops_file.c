@@ -27,9 +27,12 @@ void loam_fuse_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *info
 {
 	struct loam_err err = { 0 };
 	loam_auto_caller struct loam_caller caller = loam_fuse_caller(req);
-	struct loam_vfs *vfs = loam_fuse_of(req)->vfs;
+	struct loam_fuse *fuse = loam_fuse_of(req);
+	struct loam_vfs *vfs = fuse->vfs;
 	struct loam_opened opened;
 	int rc = loam_vfs_open(vfs, &caller, node, info->flags, &opened, &err);
+	if (rc == -LOAM_E_STALE) /* a second node comes: the attributes kept of this one go */
+		fuse_lowlevel_notify_inval_inode(fuse->session, node, -1, 0);
 	if (rc) {
 		loam_fuse_fail(req, "open", node, rc, &err);
 		return;

@@ -155,7 +155,7 @@ static int new_session(struct loam_fuse *fuse, const struct loam_mount_options *
 	if (!session)
 		return loam_fail(err, LOAM_E_INTERNAL, "libfuse takes no session with -o %s",
 				 words);
-	*out_session = session;
+	*out_session = fuse->session = session;
 	return 0;
 }
 

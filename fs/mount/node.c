@@ -332,6 +332,13 @@ bool loam_nodes_recent(struct loam_nodes *nodes, uint64_t ino, uint64_t max_age_
 	return true;
 }
 
+bool loam_nodes_split(struct loam_nodes *nodes, uint64_t ino)
+{
+	loam_guard(&nodes->lock);
+	const struct raised *entry = find_raised(nodes, ino);
+	return entry && (entry->nodes > 1 || !find(nodes, entry->id));
+}
+
 void loam_nodes_changed(struct loam_nodes *nodes, uint64_t ino)
 {
 	loam_guard(&nodes->lock);

@@ -50,6 +50,11 @@ void loam_nodes_saw(struct loam_nodes *nodes, uint64_t ino, const struct loam_at
  * follows a LOOKUP closely and needs no trip of its own. */
 bool loam_nodes_recent(struct loam_nodes *nodes, uint64_t ino, uint64_t max_age_ns,
 		       struct loam_attr *out_attr);
+/*
+ * The kernel holds, or will hold, two nodes of this inode. What it keeps of one is not corrected by
+ * what is done through the other, so it may keep the attributes of neither.
+ */
+bool loam_nodes_split(struct loam_nodes *nodes, uint64_t ino);
 /* Own change of times, length or link count whose result is not known. */
 void loam_nodes_changed(struct loam_nodes *nodes, uint64_t ino);
 

@@ -98,10 +98,12 @@ bool loam_vfs_is_reserved(uint64_t parent, struct loam_name name)
 	return false;
 }
 
-uint32_t loam_vfs_attr_ms(const struct loam_vfs *vfs, uint64_t asked_ns)
+uint32_t loam_vfs_attr_ms(const struct loam_vfs *vfs, uint64_t ino, uint64_t asked_ns)
 {
 	uint64_t age = loam_clock_ns() - asked_ns;
-	return age >= vfs->attr_ns ? 0 : (uint32_t)((vfs->attr_ns - age) / 1000000);
+	return age >= vfs->attr_ns || loam_nodes_split(vfs->nodes, ino)
+		       ? 0
+		       : (uint32_t)((vfs->attr_ns - age) / 1000000);
 }
 
 /* Where a name is looked for, by whom: parent inode and name, checked. */
@@ -126,7 +128,7 @@ static void enter(struct loam_vfs *vfs, uint64_t parent, struct loam_name name, 
 	if (vfs->gates)
 		loam_gates_saw(vfs->gates, parent, name, ino, attr);
 	out->node = loam_nodes_ref(vfs->nodes, ino, parent, &out->attr, asked_ns);
-	out->attr_ms = loam_vfs_attr_ms(vfs, asked_ns);
+	out->attr_ms = loam_vfs_attr_ms(vfs, ino, asked_ns);
 }
 
 int loam_vfs_lookup(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t parent,
@@ -215,11 +217,10 @@ int loam_vfs_readlink(struct loam_vfs *vfs, uint64_t node, struct loam_buf *out,
 	return loam_meta_readlink(vfs->meta, ino, out, err);
 }
 
-typedef int remove_fn(struct loam_meta *meta, const struct loam_who *who, uint64_t parent,
-		      struct loam_name name, struct loam_err *err);
-
+/* An inode whose name went or changed has another link count or ctime: whoever holds it open asks
+ * anew. */
 static int remove_name(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t parent,
-		       const char *text, remove_fn *remove, struct loam_err *err)
+		       const char *text, bool is_dir, struct loam_err *err)
 {
 	uint64_t dir;
 	struct loam_name name;
@@ -230,24 +231,27 @@ static int remove_name(struct loam_vfs *vfs, struct loam_caller *caller, uint64_
 		return loam_fail(err, LOAM_E_NOT_PERMITTED, "%s is a reserved name", text);
 
 	struct loam_who who = loam_caller_who(caller);
-	rc = remove(vfs->meta, &who, dir, name, err);
+	uint64_t ino = 0;
+	rc = is_dir ? loam_meta_rmdir(vfs->meta, &who, dir, name, err)
+		    : loam_meta_unlink(vfs->meta, &who, dir, name, &ino, err);
 	if (rc)
 		return rc;
 
 	loam_nodes_changed(vfs->nodes, dir);
+	loam_nodes_changed(vfs->nodes, ino);
 	return 0;
 }
 
 int loam_vfs_unlink(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t parent,
 		    const char *name, struct loam_err *err)
 {
-	return remove_name(vfs, caller, parent, name, loam_meta_unlink, err);
+	return remove_name(vfs, caller, parent, name, false, err);
 }
 
 int loam_vfs_rmdir(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t parent,
 		   const char *name, struct loam_err *err)
 {
-	return remove_name(vfs, caller, parent, name, loam_meta_rmdir, err);
+	return remove_name(vfs, caller, parent, name, true, err);
 }
 
 int loam_vfs_rename(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t from_parent,
@@ -267,12 +271,15 @@ int loam_vfs_rename(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t f
 		return loam_fail(err, LOAM_E_NOT_PERMITTED, "a reserved name");
 
 	struct loam_who who = loam_caller_who(caller);
-	rc = loam_meta_rename(vfs->meta, &who, from_dir, from, to_dir, to, flags, err);
+	uint64_t inos[2];
+	rc = loam_meta_rename(vfs->meta, &who, from_dir, from, to_dir, to, flags, inos, err);
 	if (rc)
 		return rc;
 
 	loam_nodes_changed(vfs->nodes, from_dir);
 	loam_nodes_changed(vfs->nodes, to_dir);
+	loam_nodes_changed(vfs->nodes, inos[0]);
+	loam_nodes_changed(vfs->nodes, inos[1]);
 	return 0;
 }
 

@@ -72,7 +72,7 @@ int loam_vfs_getattr(struct loam_vfs *vfs, uint64_t node, const struct loam_hand
 	uint64_t max_age_ns = handle && handle->backing ? vfs->attr_ns : 0;
 	if (max_age_ns > 0 &&
 	    loam_nodes_open_attr(vfs->nodes, node, max_age_ns, out_attr, &asked_ns)) {
-		*out_attr_ms = loam_vfs_attr_ms(vfs, asked_ns);
+		*out_attr_ms = loam_vfs_attr_ms(vfs, ino, asked_ns);
 		return 0;
 	}
 
@@ -87,7 +87,7 @@ int loam_vfs_getattr(struct loam_vfs *vfs, uint64_t node, const struct loam_hand
 
 	loam_vfs_overlay(vfs, ino, out_attr);
 	loam_nodes_saw(vfs->nodes, ino, out_attr, asked_ns);
-	*out_attr_ms = loam_vfs_attr_ms(vfs, asked_ns);
+	*out_attr_ms = loam_vfs_attr_ms(vfs, ino, asked_ns);
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static void answer_attr(struct loam_vfs *vfs, uint64_t ino, struct loam_attr *at
 	loam_vfs_overlay(vfs, ino, attr);
 	uint64_t now = loam_clock_ns();
 	loam_nodes_saw(vfs->nodes, ino, attr, now);
-	*out_attr_ms = loam_vfs_attr_ms(vfs, now);
+	*out_attr_ms = loam_vfs_attr_ms(vfs, ino, now);
 }
 
 /* 1 when ino is a gate: it never gets a write bit for others than its owner on the mount. */

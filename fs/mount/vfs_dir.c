@@ -109,7 +109,7 @@ int loam_vfs_readdir(struct loam_vfs *vfs, struct loam_dir_handle *handle, uint6
 bool loam_vfs_adopt(struct loam_vfs *vfs, const struct loam_dir_handle *handle,
 		    const struct loam_listed *listed, struct loam_entry *out)
 {
-	uint32_t attr_ms = loam_vfs_attr_ms(vfs, listed->asked_ns);
+	uint32_t attr_ms = loam_vfs_attr_ms(vfs, listed->ino, listed->asked_ns);
 	if (!listed->attr || attr_ms == 0)
 		return false;
 	struct loam_file *file = loam_file_find(vfs->data, listed->ino);

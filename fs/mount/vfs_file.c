@@ -216,7 +216,7 @@ int loam_vfs_create(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t p
 		return rc;
 	}
 	*out_entry = (struct loam_entry){ .node = node, .ino = ino, .attr = attr };
-	out_entry->attr_ms = loam_vfs_attr_ms(vfs, asked_ns);
+	out_entry->attr_ms = loam_vfs_attr_ms(vfs, ino, asked_ns);
 	return 0;
 }
 

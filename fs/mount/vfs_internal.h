@@ -50,8 +50,8 @@ int loam_vfs_admit(struct loam_vfs *vfs, const struct loam_caller *caller, struc
 int loam_vfs_name(const char *text, struct loam_name *out, struct loam_err *err);
 /* True for .trash, .accesslog, .stats, .config and .control in the root. */
 bool loam_vfs_is_reserved(uint64_t parent, struct loam_name name);
-/* Milliseconds for which attributes asked for at asked_ns may still be kept. */
-uint32_t loam_vfs_attr_ms(const struct loam_vfs *vfs, uint64_t asked_ns);
+/* Milliseconds for which the kernel may keep an inode's attributes, asked for at asked_ns. */
+uint32_t loam_vfs_attr_ms(const struct loam_vfs *vfs, uint64_t ino, uint64_t asked_ns);
 /* attr becomes what an open file of this mount makes of it (length not yet committed). */
 void loam_vfs_overlay(struct loam_vfs *vfs, uint64_t ino, struct loam_attr *attr);
 /* The node table and the open file, if any, learn the attributes after a change of ours. */

@@ -368,7 +368,7 @@ static void *disturb(void *arg)
 		loam_clock_sleep_ms(1);
 		if (i % 16 == 0)
 			loam_meta_unlink(volume->meta, &loam_who_root, writer->tree.sub,
-					 loam_name_of(name), &err);
+					 loam_name_of(name), NULL, &err);
 	}
 	return NULL;
 }

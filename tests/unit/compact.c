@@ -98,7 +98,7 @@ static void a_removed_file_is_not_compacted(void **state)
 	struct loam_compact_plan plan;
 	assert_int_equal(loam_compact_select(old.slices, old.slice_count, &plan, &err), 1);
 	assert_int_equal(loam_meta_unlink(volume->meta, &loam_who_root, LOAM_INO_ROOT,
-					  loam_name_of("f"), &err),
+					  loam_name_of("f"), NULL, &err),
 			 0);
 	uint64_t made;
 	assert_int_equal(compact(volume, ino, &old, &plan, &made), -LOAM_E_NOT_FOUND);
@@ -125,7 +125,7 @@ static void a_shared_slice_outlives_compaction(void **state)
 	assert_int_equal(loam_meta_volume_deleted(volume, a), 0);
 	assert_int_equal(loam_meta_volume_deleted(volume, b), 0);
 	assert_int_equal(loam_meta_unlink(volume->meta, &loam_who_root, LOAM_INO_ROOT,
-					  loam_name_of("g"), &err),
+					  loam_name_of("g"), NULL, &err),
 			 0);
 	assert_int_equal(loam_meta_volume_deleted(volume, a), 1);
 	assert_int_equal(loam_meta_volume_deleted(volume, b), 1);

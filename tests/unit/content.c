@@ -329,7 +329,8 @@ static void a_path_is_found_upward(void **state)
 	assert_int_equal(loam_meta_link(volume->meta, &loam_who_root, c, a, loam_name_of("d"),
 					&attr, &err),
 			 0);
-	assert_int_equal(loam_meta_unlink(volume->meta, &loam_who_root, b, loam_name_of("c"), &err),
+	assert_int_equal(loam_meta_unlink(volume->meta, &loam_who_root, b, loam_name_of("c"), NULL,
+					  &err),
 			 0);
 	assert_int_equal(loam_meta_path(volume->meta, c, &path, &err), 0);
 	assert_string_equal(loam_buf_text(&path), "/a/d");

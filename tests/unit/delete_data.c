@@ -25,7 +25,7 @@ static void remove_file(struct loam_meta_volume *volume, const char *name)
 {
 	struct loam_err err = { 0 };
 	assert_int_equal(loam_meta_unlink(volume->meta, &loam_who_root, LOAM_INO_ROOT,
-					  loam_name_of(name), &err),
+					  loam_name_of(name), NULL, &err),
 			 0);
 }
 

@@ -355,7 +355,7 @@ static void a_file_deleted_meanwhile_fails_once_for_all(void **state)
 	struct loam_file *file = open_new(&ino);
 	write_ok(file, 0, "x", 1);
 	assert_int_equal(loam_meta_unlink(volume.meta, &loam_who_root, LOAM_INO_ROOT,
-					  loam_name_of("file0"), &err),
+					  loam_name_of("file0"), NULL, &err),
 			 0);
 	assert_int_equal(loam_file_flush(file, &err), -LOAM_E_NOT_FOUND);
 	loam_file_put(file);

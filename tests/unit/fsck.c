@@ -137,11 +137,11 @@ static void use_volume(struct world *world)
 	ino = make(world, world->clone, "gone", LOAM_TYPE_FILE);
 	write_bytes(world, ino, 0, 2 * BLOCK);
 	must(loam_meta_truncate(meta, &loam_who_root, ino, 100, false, &attr, &err), &err);
-	must(loam_meta_unlink(meta, &loam_who_root, world->clone, loam_name_of("gone"), &err),
+	must(loam_meta_unlink(meta, &loam_who_root, world->clone, loam_name_of("gone"), NULL, &err),
 	     &err);
 	ino = make(world, world->sub, "moves", LOAM_TYPE_DIR);
 	must(loam_meta_rename(meta, &loam_who_root, world->sub, loam_name_of("moves"),
-			      world->link_dir, loam_name_of("moved"), 0, &err),
+			      world->link_dir, loam_name_of("moved"), 0, NULL, &err),
 	     &err);
 	loam_meta_delete_data_drain(meta);
 }
@@ -318,7 +318,7 @@ static void an_open_unlinked_file_is_clean(void **state)
 	struct loam_err err = { 0 };
 	loam_meta_opened(world->volume.meta, world->file);
 	must(loam_meta_unlink(world->volume.meta, &loam_who_root, world->dir, loam_name_of("file"),
-			      &err),
+			      NULL, &err),
 	     &err);
 	expect_clean(world);
 	loam_meta_released(world->volume.meta, world->file);

@@ -159,7 +159,8 @@ static void a_holder_without_its_object_is_found(void **state)
 	struct loam_attr attr;
 	put(world, "qwen/tiny", "bytes", oid);
 	uint64_t ino = pool_ino(world, oid, &dir);
-	must(loam_meta_unlink(world->volume.meta, &loam_who_root, dir, loam_name_of(oid), &err),
+	must(loam_meta_unlink(world->volume.meta, &loam_who_root, dir, loam_name_of(oid), NULL,
+			      &err),
 	     &err);
 	expect_one(world, false, "L10", "no such object");
 	must(loam_meta_link(world->volume.meta, &loam_who_root, ino, dir, loam_name_of(oid), &attr,

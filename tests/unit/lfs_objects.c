@@ -103,7 +103,8 @@ static void a_pool_file_without_holder_is_swept_when_it_is_old(void **state)
 	loam_tree_links_path(&world->tree, &world->tiny, path);
 	snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", oid);
 	assert_int_equal(loam_files_parent(&world->volume, path, &parent, &name, &err), 0);
-	assert_int_equal(loam_meta_unlink(world->volume.meta, &loam_who_root, parent, name, &err),
+	assert_int_equal(loam_meta_unlink(world->volume.meta, &loam_who_root, parent, name, NULL,
+					  &err),
 			 0);
 	assert_int_equal(loam_lfs_sweep(world->lfs, &err), 0);
 	assert_true(loam_lfs_world_pool(world, oid, &attr));
@@ -193,7 +194,7 @@ static void sweep_under_it(void *arg)
 	assert_int_equal(loam_meta_opendir(world->volume.meta, ino, false, &dir, &err), 0);
 	assert_int_equal(loam_dir_count(dir), 1);
 	assert_int_equal(loam_meta_unlink(world->volume.meta, &loam_who_root, ino,
-					  loam_dir_at(dir, 0)->name, &err),
+					  loam_dir_at(dir, 0)->name, NULL, &err),
 			 0);
 	loam_dir_close(dir);
 }

@@ -72,8 +72,11 @@ static void an_open_in_another_mode_gets_a_fresh_node(void **state)
 	assert_int_equal(open_as(nodes, first, &one, false, &passed), 0);
 	assert_true(passed);
 	assert_int_equal(open_as(nodes, first, NULL, true, &passed), -LOAM_E_STALE);
+	assert_true(loam_nodes_split(nodes, 50));
 	uint64_t second = loam_nodes_ref(nodes, 50, 1, &file_attr, 1);
 	assert_true(second != first);
+	assert_true(loam_nodes_split(nodes, 50));
+	assert_false(loam_nodes_split(nodes, 51));
 	struct loam_node_info info;
 	assert_true(loam_nodes_find(nodes, second, &info));
 	assert_int_equal(info.ino, 50);
@@ -102,6 +105,7 @@ static void an_open_in_another_mode_gets_a_fresh_node(void **state)
 	loam_nodes_close(nodes, third, false);
 	loam_nodes_forget(nodes, first, 1);
 	loam_nodes_forget(nodes, second, 1);
+	assert_false(loam_nodes_split(nodes, 50)); /* only the present one is left */
 	loam_nodes_forget(nodes, third, 1);
 	assert_int_equal(loam_nodes_count(nodes), 1);
 	/* all forgotten: the inode begins again with its own number */

@@ -111,9 +111,9 @@ static void names_are_bytes_and_at_most_255(void **state)
 	assert_code(create(meta, ROOT, 1, name(".."), LOAM_TYPE_DIR, &ino, &err), LOAM_E_EXISTS);
 	assert_code(create(meta, ROOT, 1, name(".trash"), LOAM_TYPE_DIR, &ino, &err),
 		    LOAM_E_NOT_PERMITTED);
-	assert_code(loam_meta_unlink(meta, ROOT, 1, too_long, &err), LOAM_E_NAME_TOO_LONG);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, not_text, &err));
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, longest, &err));
+	assert_code(loam_meta_unlink(meta, ROOT, 1, too_long, NULL, &err), LOAM_E_NAME_TOO_LONG);
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, not_text, NULL, &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, longest, NULL, &err));
 }
 
 static void bad_requests_are_refused(void **state)
@@ -217,12 +217,12 @@ static void unlink_removes_what_has_no_name_left(void **state)
 	uint64_t link = loam_test_make(meta, ROOT, 1, "link", LOAM_TYPE_SYMLINK, 0);
 	loam_test_make(meta, ROOT, 1, "fifo", LOAM_TYPE_FIFO, 0644);
 	assert_ok(loam_meta_setxattr(meta, ROOT, file, "user.x", "v", 1, 0, &err));
-	assert_code(loam_meta_unlink(meta, ROOT, 1, name("dir"), &err), LOAM_E_NOT_PERMITTED);
-	assert_code(loam_meta_unlink(meta, ROOT, 1, name("none"), &err), LOAM_E_NOT_FOUND);
-	assert_code(loam_meta_unlink(meta, ROOT, 99, name("none"), &err), LOAM_E_NOT_FOUND);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), &err));
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("link"), &err));
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("fifo"), &err));
+	assert_code(loam_meta_unlink(meta, ROOT, 1, name("dir"), NULL, &err), LOAM_E_NOT_PERMITTED);
+	assert_code(loam_meta_unlink(meta, ROOT, 1, name("none"), NULL, &err), LOAM_E_NOT_FOUND);
+	assert_code(loam_meta_unlink(meta, ROOT, 99, name("none"), NULL, &err), LOAM_E_NOT_FOUND);
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), NULL, &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("link"), NULL, &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("fifo"), NULL, &err));
 	assert_code(loam_meta_getattr(meta, file, &attr, &err), LOAM_E_NOT_FOUND);
 	assert_null(loam_test_text(world->store, loam_rec(LOAM_REC_SYMLINK, link, 0)));
 	assert_null(loam_test_text(world->store, loam_rec(LOAM_REC_XATTRS, file, 0)));
@@ -242,7 +242,7 @@ static void rmdir_wants_an_empty_directory(void **state)
 	assert_code(loam_meta_rmdir(meta, ROOT, dir, name("."), &err), LOAM_E_INVALID);
 	assert_code(loam_meta_rmdir(meta, ROOT, dir, name(".."), &err), LOAM_E_NOT_EMPTY);
 	assert_code(loam_meta_rmdir(meta, ROOT, 1, name("none"), &err), LOAM_E_NOT_FOUND);
-	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("file"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("file"), NULL, &err));
 	assert_int_equal(loam_test_attr(meta, 1).nlink, 3);
 	assert_ok(loam_meta_rmdir(meta, ROOT, 1, name("dir"), &err));
 	assert_int_equal(loam_test_attr(meta, 1).nlink, 2);
@@ -259,11 +259,11 @@ static void sticky_directories_protect_entries(void **state)
 	uint64_t dir = loam_test_make(meta, ROOT, 1, "tmp", LOAM_TYPE_DIR, 01777);
 	loam_test_make(meta, &alice, dir, "a", LOAM_TYPE_FILE, 0666);
 	loam_test_make(meta, &alice, dir, "d", LOAM_TYPE_DIR, 0777);
-	assert_code(loam_meta_unlink(meta, &bob, dir, name("a"), &err), LOAM_E_DENIED);
+	assert_code(loam_meta_unlink(meta, &bob, dir, name("a"), NULL, &err), LOAM_E_DENIED);
 	assert_code(loam_meta_rmdir(meta, &bob, dir, name("d"), &err), LOAM_E_DENIED);
-	assert_code(loam_meta_rename(meta, &bob, dir, name("a"), dir, name("b"), 0, &err),
+	assert_code(loam_meta_rename(meta, &bob, dir, name("a"), dir, name("b"), 0, NULL, &err),
 		    LOAM_E_DENIED);
-	assert_ok(loam_meta_unlink(meta, &alice, dir, name("a"), &err));
+	assert_ok(loam_meta_unlink(meta, &alice, dir, name("a"), NULL, &err));
 	assert_ok(loam_meta_rmdir(meta, ROOT, dir, name("d"), &err));
 }
 
@@ -276,7 +276,8 @@ static void who_checks_for_itself_needs_rights(void **state)
 	struct loam_attr attr;
 	assert_code(create(meta, &careful_bob, dir, name("x"), LOAM_TYPE_FILE, &ino, &err),
 		    LOAM_E_DENIED);
-	assert_code(loam_meta_unlink(meta, &careful_bob, dir, name("file"), &err), LOAM_E_DENIED);
+	assert_code(loam_meta_unlink(meta, &careful_bob, dir, name("file"), NULL, &err),
+		    LOAM_E_DENIED);
 	assert_ok(create(meta, &bob, dir, name("x"), LOAM_TYPE_FILE, &ino, &err));
 	set_mode(meta, dir, 0700);
 	assert_code(loam_meta_lookup(meta, &careful_bob, dir, name("x"), &ino, &attr, &err),
@@ -301,19 +302,22 @@ static void immutable_and_append_lock_names(void **state)
 	struct loam_attr attr;
 	set_flags(meta, dir, LOAM_FLAG_APPEND);
 	assert_ok(create(meta, ROOT, dir, name("more"), LOAM_TYPE_FILE, &ino, &err));
-	assert_code(loam_meta_unlink(meta, ROOT, dir, name("more"), &err), LOAM_E_NOT_PERMITTED);
+	assert_code(loam_meta_unlink(meta, ROOT, dir, name("more"), NULL, &err),
+		    LOAM_E_NOT_PERMITTED);
 	set_flags(meta, dir, LOAM_FLAG_IMMUTABLE);
 	assert_code(create(meta, ROOT, dir, name("x"), LOAM_TYPE_FILE, &ino, &err),
 		    LOAM_E_NOT_PERMITTED);
 	assert_code(loam_meta_link(meta, ROOT, file, dir, name("x"), &attr, &err),
 		    LOAM_E_NOT_PERMITTED);
-	assert_code(loam_meta_unlink(meta, ROOT, dir, name("file"), &err), LOAM_E_NOT_PERMITTED);
+	assert_code(loam_meta_unlink(meta, ROOT, dir, name("file"), NULL, &err),
+		    LOAM_E_NOT_PERMITTED);
 	set_flags(meta, dir, 0);
 	set_flags(meta, file, LOAM_FLAG_APPEND);
-	assert_code(loam_meta_unlink(meta, ROOT, dir, name("file"), &err), LOAM_E_NOT_PERMITTED);
+	assert_code(loam_meta_unlink(meta, ROOT, dir, name("file"), NULL, &err),
+		    LOAM_E_NOT_PERMITTED);
 	assert_code(loam_meta_link(meta, ROOT, file, dir, name("x"), &attr, &err),
 		    LOAM_E_NOT_PERMITTED);
-	assert_code(loam_meta_rename(meta, ROOT, dir, name("file"), dir, name("y"), 0, &err),
+	assert_code(loam_meta_rename(meta, ROOT, dir, name("file"), dir, name("y"), 0, NULL, &err),
 		    LOAM_E_NOT_PERMITTED);
 }
 
@@ -344,14 +348,14 @@ static void hard_links_are_counted_in_each_parent(void **state)
 	assert_code(loam_meta_link(meta, ROOT, file, file, name("d"), &attr, &err), LOAM_E_NOT_DIR);
 	loam_test_check(world->store);
 
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("a"), &err));
-	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("c"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("a"), NULL, &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("c"), NULL, &err));
 	attr = loam_test_attr(meta, file);
 	assert_int_equal(attr.nlink, 1);
 	assert_int_equal(attr.parent, 0);
 	assert_int_equal(count_in(world, file, 1), 1);
 	loam_test_check(world->store);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("b"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("b"), NULL, &err));
 	assert_int_equal(count_in(world, file, 1), -1);
 }
 
@@ -364,7 +368,7 @@ static void an_open_file_outlives_its_name(void **state)
 	uint64_t sid = loam_meta_session(meta);
 	loam_meta_opened(meta, file);
 	loam_meta_opened(meta, file);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), NULL, &err));
 	assert_ok(loam_meta_getattr(meta, file, &attr, &err));
 	assert_int_equal(attr.nlink, 0);
 	assert_int_equal(loam_test_counter(world->store, "totalInodes"), 1);
@@ -390,7 +394,7 @@ static void a_released_file_is_not_sustained(void **state)
 	struct loam_attr attr;
 	loam_meta_opened(meta, file);
 	loam_meta_released(meta, file);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("file"), NULL, &err));
 	assert_code(loam_meta_getattr(meta, file, &attr, &err), LOAM_E_NOT_FOUND);
 }
 
@@ -447,16 +451,17 @@ static void changes_take_one_trip(void **state)
 	loam_test_store_calls(store);
 	assert_ok(loam_meta_link(meta, ROOT, ino, dir, name("linked"), &attr, &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
-	assert_ok(loam_meta_rename(meta, ROOT, dir, name("linked"), dir, name("file"), 0, &err));
+	assert_ok(loam_meta_rename(meta, ROOT, dir, name("linked"), dir, name("file"), 0, NULL,
+				   &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
 	struct loam_attr values = { .mode = 0600 };
 	assert_ok(loam_meta_setattr(meta, ROOT, ino, LOAM_SET_MODE, &values, &attr, &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
 	assert_ok(loam_meta_setxattr(meta, ROOT, ino, "user.a", "b", 1, 0, &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
-	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("file"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("file"), NULL, &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
-	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("never seen"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, dir, name("never seen"), NULL, &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
 	assert_ok(loam_meta_rmdir(meta, ROOT, 1, name("dir"), &err));
 	assert_int_equal(loam_test_store_calls(store), 1);
@@ -477,10 +482,10 @@ static void stale_guesses_change_nothing(void **state)
 	uint64_t theirs = loam_test_make(other, ROOT, dir, "a", LOAM_TYPE_FILE, 0644);
 	assert_code(create(mine, ROOT, dir, name("a"), LOAM_TYPE_FILE, &ino, &err), LOAM_E_EXISTS);
 	assert_int_equal(loam_test_find(mine, dir, "a"), theirs);
-	assert_ok(loam_meta_unlink(other, ROOT, dir, name("a"), &err));
-	assert_code(loam_meta_unlink(mine, ROOT, dir, name("a"), &err), LOAM_E_NOT_FOUND);
+	assert_ok(loam_meta_unlink(other, ROOT, dir, name("a"), NULL, &err));
+	assert_code(loam_meta_unlink(mine, ROOT, dir, name("a"), NULL, &err), LOAM_E_NOT_FOUND);
 	uint64_t again = loam_test_make(other, ROOT, dir, "a", LOAM_TYPE_FILE, 0644);
-	assert_ok(loam_meta_unlink(mine, ROOT, dir, name("a"), &err));
+	assert_ok(loam_meta_unlink(mine, ROOT, dir, name("a"), NULL, &err));
 	assert_int_not_equal(again, theirs);
 	uint64_t sub = loam_test_make(mine, ROOT, dir, "sub", LOAM_TYPE_DIR, 0755);
 	loam_test_make(other, ROOT, sub, "x", LOAM_TYPE_FILE, 0644);
@@ -499,7 +504,7 @@ static void the_limits_of_the_volume_hold(void **state)
 	loam_test_make(meta, ROOT, 1, "b", LOAM_TYPE_DIR, 0644);
 	loam_test_make(meta, ROOT, 1, "c", LOAM_TYPE_SYMLINK, 0644);
 	assert_code(create(meta, ROOT, 1, name("d"), LOAM_TYPE_FILE, &ino, &err), LOAM_E_NO_SPACE);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("a"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, name("a"), NULL, &err));
 	struct loam_statfs stat;
 	assert_ok(loam_meta_statfs(meta, &stat, &err));
 	assert_int_equal(stat.used_inodes, 2);
@@ -566,7 +571,7 @@ static void usage_is_exact_after_anything(void **state)
 			       &err);
 			break;
 		case 2:
-			loam_meta_unlink(meta, ROOT, from, name(one), &err);
+			loam_meta_unlink(meta, ROOT, from, name(one), NULL, &err);
 			break;
 		case 3:
 			loam_meta_rmdir(meta, ROOT, from, name(one), &err);
@@ -587,7 +592,7 @@ static void usage_is_exact_after_anything(void **state)
 			break;
 		default:
 			loam_meta_rename(meta, ROOT, from, name(one), to, name(two),
-					 (unsigned)rand_r(&seed) % 3, &err);
+					 (unsigned)rand_r(&seed) % 3, NULL, &err);
 		}
 		if (i % 500 == 0)
 			loam_test_check(world->store);

@@ -270,7 +270,7 @@ static void a_file_that_somebody_removed_is_stale_and_not_zeros(void **state)
 	uint64_t ino = written_file((const uint8_t *)"0123456789", 10);
 	assert_int_equal(loam_reader_new(volume.data, ino, 10, &reader, &err), 0);
 	assert_int_equal(loam_meta_unlink(volume.meta, &loam_who_root, LOAM_INO_ROOT,
-					  loam_name_of("file0"), &err),
+					  loam_name_of("file0"), NULL, &err),
 			 0);
 	assert_int_equal(loam_reader_read(reader, 0, out, 10, &got, &err), -LOAM_E_STALE);
 	loam_reader_free(reader);

@@ -23,7 +23,7 @@ static int move(struct loam_meta *meta, const struct loam_who *who, uint64_t fro
 		struct loam_err *err)
 {
 	return loam_meta_rename(meta, who, from, loam_name_of(old_name), to, loam_name_of(new_name),
-				flags, err);
+				flags, NULL, err);
 }
 
 /* /a /b directories, /a/f file, /a/d directory, /b/f file, /b/d directory */
@@ -78,7 +78,7 @@ static void a_target_is_replaced(void **state)
 	assert_ok(move(meta, ROOT, t.b, "f", t.b, "g", LOAM_RENAME_NOREPLACE, &err));
 	loam_test_make(meta, ROOT, t.bd, "x", LOAM_TYPE_FILE, 0644);
 	assert_code(move(meta, ROOT, t.a, "d", t.b, "d", 0, &err), LOAM_E_NOT_EMPTY);
-	assert_ok(loam_meta_unlink(meta, ROOT, t.bd, loam_name_of("x"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, t.bd, loam_name_of("x"), NULL, &err));
 	assert_ok(move(meta, ROOT, t.a, "d", t.b, "d", 0, &err));
 	assert_int_equal(loam_test_attr(meta, t.b).nlink, 3);
 	assert_int_equal(loam_test_find(meta, t.b, "d"), t.ad);

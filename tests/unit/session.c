@@ -125,9 +125,10 @@ static void readers_have_no_session_and_change_nothing(void **state)
 	assert_int_not_equal(loam_test_find(meta, 1, "f"), 0);
 	assert_code(loam_meta_create(meta, ROOT, 1, loam_name_of("x"), &what, &ino, &attr, &err),
 		    LOAM_E_READ_ONLY);
-	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err), LOAM_E_READ_ONLY);
+	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err),
+		    LOAM_E_READ_ONLY);
 	assert_code(loam_meta_rename(meta, ROOT, 1, loam_name_of("f"), 1, loam_name_of("g"), 0,
-				     &err),
+				     NULL, &err),
 		    LOAM_E_READ_ONLY);
 	assert_code(loam_meta_setattr(meta, ROOT, 1, LOAM_SET_MODE, &attr, &attr, &err),
 		    LOAM_E_READ_ONLY);
@@ -160,7 +161,7 @@ static void stale_sessions_are_cleaned_whole(void **state)
 	uint64_t file = loam_test_make(dead, ROOT, 1, "f", LOAM_TYPE_FILE, 0644);
 	uint64_t sid = 424;
 	loam_meta_opened(dead, file);
-	assert_ok(loam_meta_unlink(dead, ROOT, 1, loam_name_of("f"), &err));
+	assert_ok(loam_meta_unlink(dead, ROOT, 1, loam_name_of("f"), NULL, &err));
 	/* The session that sustains it is the dead one's. */
 	put(world->store, loam_rec(LOAM_REC_SUSTAINED, loam_meta_session(dead), file), NULL);
 	leave_stale(world, sid, file);
@@ -207,7 +208,7 @@ static void the_own_end_gives_back_what_is_open(void **state)
 	struct loam_attr attr;
 	uint64_t file = loam_test_make(meta, ROOT, 1, "f", LOAM_TYPE_FILE, 0644);
 	loam_meta_opened(meta, file);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err));
 	loam_meta_close(meta);
 	assert_code(loam_meta_getattr(world->meta, file, &attr, &err), LOAM_E_NOT_FOUND);
 	assert_int_equal(loam_test_counter(world->store, "totalInodes"), 0);
@@ -226,7 +227,7 @@ static void expect_dead(struct loam_test_world *world, const char *setting)
 	put(world->store, record, setting);
 	assert_ok(loam_session_beat(meta, &err));
 	assert_code(loam_meta_getattr(meta, 1, &attr, &err), LOAM_E_IO);
-	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err), LOAM_E_IO);
+	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err), LOAM_E_IO);
 	assert_code(loam_meta_barrier(meta, &err), LOAM_E_IO);
 	put(world->store, record, good);
 	loam_meta_close(meta);
@@ -251,7 +252,8 @@ static void a_setting_we_lack_stops_changes_only(void **state)
 	put(world->store, record, SETTING(LOAM_TEST_UUID, "1", ",\"ChangeLog\":true"));
 	assert_ok(loam_session_beat(meta, &err));
 	assert_ok(loam_meta_getattr(meta, 1, &attr, &err));
-	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err), LOAM_E_READ_ONLY);
+	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err),
+		    LOAM_E_READ_ONLY);
 	uint64_t file = loam_test_find(meta, 1, "f");
 	struct loam_slice slice = { .id = 1, .size = 10, .len = 10 };
 	assert_code(loam_meta_write(meta, file, 0, &slice, attr.mtime, &attr, NULL, &err),
@@ -262,7 +264,7 @@ static void a_setting_we_lack_stops_changes_only(void **state)
 	uint64_t ino = 0;
 	assert_code(loam_meta_create(meta, ROOT, 1, loam_name_of("x"), &what, &ino, &attr, &err),
 		    LOAM_E_NO_SPACE);
-	assert_ok(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err));
+	assert_ok(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err));
 	put(world->store, record, good);
 }
 
@@ -278,7 +280,7 @@ static void counters_that_go_back_stop_all(void **state)
 		rc = loam_meta_new_inode(meta, &ino, &first);
 	assert_int_equal(rc, -LOAM_E_IO);
 	assert_true(ino <= 1024);
-	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), &err), LOAM_E_IO);
+	assert_code(loam_meta_unlink(meta, ROOT, 1, loam_name_of("f"), NULL, &err), LOAM_E_IO);
 }
 
 static void formatting_keeps_what_is_there(void **state)
