@@ -34,7 +34,7 @@ new_commit "$work" 8 1 "no space"
 seen
 faults "put:every:NO_SPACE"
 if push_once "$work"; then fail "a push into a full store"; fi
-statuses | grep -q ' 507$' || fail "uploads got $(statuses)"
+statuses | says ' 507$' || fail "uploads got $(statuses)"
 grep -qi 'space' "$DIR/push.out" || fail "the user is not told: $(cat "$DIR/push.out")"
 same_as_checkout_of() { [ "$(getfattr --only-values -n user.loam.commit "$tree" 2>/dev/null)" = "$1" ] || fail "another commit is shown"; }
 same_as_checkout_of "$(git -C "$work" rev-parse HEAD~1)"
@@ -50,7 +50,7 @@ new_commit "$work" 8 1 "no sync"
 seen
 faults "sync:every:IO"
 if push_once "$work"; then fail "a push without a sync"; fi
-statuses | grep -q ' 200$' && fail "an upload was acknowledged without a sync"
+statuses | says ' 200$' && fail "an upload was acknowledged without a sync"
 faults ""
 push_once "$work" || fail "the retry: $(cat "$DIR/push.out")"
 same_as_checkout "$work" "$tree"
@@ -89,7 +89,7 @@ before=$(git -C "$work" rev-parse HEAD)
 new_commit "$work" 16 2 "over the brim"
 seen
 if push_once "$work"; then fail "a push onto a full disk"; fi
-statuses | grep -q ' 507$' || fail "uploads got $(statuses)"
+statuses | says ' 507$' || fail "uploads got $(statuses)"
 same_as_checkout_of "$before"
 (cd "$tree" && find . -type f -print0 | xargs -0 cat) >/dev/null || fail "old data on a full disk"
 as alice git clone -q "$URL/team/model.git" "$DIR/home/alice/again" 2>"$DIR/clone.out" || fail "a clone from a full disk: $(cat "$DIR/clone.out")"

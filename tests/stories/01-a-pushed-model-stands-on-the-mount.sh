@@ -5,7 +5,7 @@ story "a pushed model stands on the mount"
 start_up
 add_user alice
 add_user bob
-loam repo create team/model --owner alice 2>/dev/null | grep -qx "$URL/team/model.git" || fail "the URL of the repository"
+loam repo create team/model --owner alice 2>/dev/null | says -x "$URL/team/model.git" || fail "the URL of the repository"
 work=$DIR/home/alice/model
 tree=$MNT/models/team/model
 clone_as alice team/model "$work"

@@ -47,8 +47,8 @@ wait $user || fail "the user failed"
 check_volume --deep
 
 step "status"
-loam status | grep -q '^Loam.s tree   /, 1 repositories' || fail "status does not count repositories"
-loam status --json | grep -q '"durable":true' || fail "status does not know that it is durable"
+loam status | says '^Loam.s tree   /, 1 repositories' || fail "status does not count repositories"
+loam status --json | says '"durable":true' || fail "status does not know that it is durable"
 [ "$(loam status --json | grep -o '"storedBytes":[0-9]*')" = \
 	"\"storedBytes\":$(find "$DIR/v/blocks" -path '*/chunks/*' -type f -printf '%s\n' | awk '{ s += $1 } END { print s + 0 }')" ] ||
 	fail "status counts other bytes than the store has"
@@ -101,7 +101,7 @@ git -C "$bare" update-ref refs/heads/main "$old"
 mv "$bare" "$bare.away"
 finds G01 "shows a commit"
 mv "$bare.away" "$bare"
-pack=$(find "$bare/objects/pack" -name '*.pack' | head -1)
+pack=$(find "$bare/objects/pack" -name '*.pack' -print -quit)
 mv "$pack" "$DIR/pack"
 loam fsck --deep >"$DIR/fsck.out" 2>&1 && fail "a pack is gone"
 mv "$DIR/pack" "$pack"
@@ -109,7 +109,7 @@ kill -CONT "$(child_pid serve)"
 check_volume --deep
 
 step "a block that is gone (V05), or has other bytes (L01)"
-block=$(find "$DIR/v/blocks" -path '*/chunks/*' -size +200k -type f | head -1)
+block=$(find "$DIR/v/blocks" -path '*/chunks/*' -size +200k -type f -print -quit)
 mv "$block" "$DIR/block"
 finds V05 "$(basename "$block") is missing"
 head -c "$(stat -c %s "$DIR/block")" /dev/zero >"$block"

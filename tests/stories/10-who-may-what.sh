@@ -277,7 +277,7 @@ within "$yes" "setfacl on the gate by root"
 [ "$(http_status --netrc-file "$DIR/netrc" "$URL/alice/private.git/info/refs?service=git-receive-pack")" = 200 ] ||
 	fail "setfacl rwx is not the right to push"
 must_fail as bob touch "$MNT/models/alice/private/new"
-getfacl -p "$MNT/models/alice/private" | grep -qx 'mask::r-x' || fail "the mask kept w: $(getfacl -p "$MNT/models/alice/private")"
+getfacl -p "$MNT/models/alice/private" | says -x 'mask::r-x' || fail "the mask kept w: $(getfacl -p "$MNT/models/alice/private")"
 exec 6>&-
 wait $inside || true
 

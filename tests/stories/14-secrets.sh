@@ -102,7 +102,7 @@ while read -r secret; do
 	found=$(grep -rlaF -- "$(printf 'alice:%s' "$secret" | base64 -w0)" "$DIR/up.out" "$DIR/v/log" "$DIR/bodies" "$DIR/processes" || true)
 	[ -z "$found" ] || fail "a header stands in $found"
 done <"$DIR/canaries"
-grep '^argv ' "$DIR/processes" | grep -qE 'LOAM_HOOK_TICKET|sig=' && fail "a ticket or link in an argument list"
+grep '^argv ' "$DIR/processes" | says -E 'LOAM_HOOK_TICKET|sig=' && fail "a ticket or link in an argument list"
 grep -qE '^env (LOAM_META|REDISCLI_AUTH|HTTP_AUTHORIZATION)=|^env .*redis\.sock' "$DIR/processes" && fail "a credential of the volume in an environment of git"
 grep -q 'sig=REDACTED' "$DIR/up.out" || fail "links in the log are not marked"
 grep -q 'token=REDACTED' "$DIR/up.out" || fail "tokens in the log are not marked"

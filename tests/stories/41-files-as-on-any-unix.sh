@@ -142,7 +142,7 @@ as alice bash -ec "cd $home && cp -a repo again && diff -r repo again && tar cf 
 	diff <(cd repo && find . -type f -printf '%p %M %T@\n' | sort) <(cd again && find . -type f -printf '%p %M %T@\n' | sort) && rm -r repo copy again x r.tar"
 as alice bash -ec "mkdir $home/many && cd $home/many && seq 10000 | xargs touch && [ \$(ls | wc -l) = 10000 ] && [ \$(ls -U | sort -n | uniq | wc -l) = 10000 ] &&
 	cd .. && rm -r many"
-as alice bash -ec "cd $home && p=\$(printf 'd/%.0s' \$(seq 300)) && mkdir -p \$p && echo deep >\$p/f && [ \$(find d -type d | wc -l) = 300 ] && cat \$p/f && rm -r d" | grep -qx deep ||
+as alice bash -ec "cd $home && p=\$(printf 'd/%.0s' \$(seq 300)) && mkdir -p \$p && echo deep >\$p/f && [ \$(find d -type d | wc -l) = 300 ] && cat \$p/f && rm -r d" | says -x deep ||
 	fail "a deep tree"
 [ "$(df --output=fstype "$MNT" | tail -1)" = fuse.loam ] || fail "df: $(df "$MNT")"
 
@@ -150,5 +150,5 @@ step "trusted names are root's"
 setfattr -n trusted.secret -v 1 "$MNT/groups/open"
 as alice getfattr -m - -d "$MNT/groups/open" 2>&1 | grep trusted && fail "trusted names are listed to users"
 must_fail as alice getfattr -n trusted.secret "$MNT/groups/open"
-getfattr -m - "$MNT/groups/open" 2>/dev/null | grep -q trusted.secret || fail "root does not see trusted names"
+getfattr -m - "$MNT/groups/open" 2>/dev/null | says trusted.secret || fail "root does not see trusted names"
 check_volume

@@ -24,10 +24,10 @@ loam group member add team bob 2>>"$DIR/commands.out"
 loam group show team --json | python3 -c 'import json, sys
 got = json.load(sys.stdin)
 assert got == {"name": "team", "gid": int(sys.argv[1]), "members": ["alice", "bob"], "managers": ["alice"]}, got' "$TEAM"
-loam group show team | grep -q 'alice (manager) bob' || fail "group show: $(loam group show team)"
+loam group show team | says 'alice (manager) bob' || fail "group show: $(loam group show team)"
 [ "$(loam group list | wc -l)" = 1 ] || fail "the users' own groups are listed: $(loam group list)"
 dave=$(loam user add dave --group team 2>/dev/null)
-loam group show team | grep -q dave || fail "user add --group"
+loam group show team | says dave || fail "user add --group"
 
 step "what is refused says why in one line"
 refused() # COMMAND …
@@ -75,12 +75,12 @@ as alice setfacl -m "g:$TEAM:rw-" "$home/file"
 in_group bob sh -c "echo more >>$home/file"
 must_fail as bob cat "$home/file"
 must_fail as carol cat "$home/file"
-as alice getfacl -pn "$home/file" | grep -qx "group:$TEAM:rw-" || fail "getfacl: $(getfacl -pn "$home/file")"
+as alice getfacl -pn "$home/file" | says -x "group:$TEAM:rw-" || fail "getfacl: $(getfacl -pn "$home/file")"
 as alice setfacl -m m::r-- "$home/file"
 must_fail in_group bob sh -c "echo no >>$home/file"
 [ "$(in_group bob cat "$home/file" | head -1)" = secret ] || fail "the mask took the reading too"
 as alice chmod 640 "$home/file"
-as alice getfacl -pn "$home/file" | grep -qx 'mask::r--' || fail "chmod is not the mask"
+as alice getfacl -pn "$home/file" | says -x 'mask::r--' || fail "chmod is not the mask"
 as alice setfacl -m "u:$UID_carol:--x" "$home"
 as alice setfacl -R -m "u:$UID_carol:rX,d:u:$UID_carol:rX,d:g:$TEAM:rwX" "$home/shared"
 [ "$(as carol cat "$home/shared/s")" = s ] || fail "carol by -R"
@@ -96,7 +96,7 @@ as alice setfacl -b "$home"
 must_fail in_group bob cat "$home/file"
 in_group alice setfacl -m "u:$UID_carol:r-x" "$dir/data"
 must_fail as carol ls "$dir/data" # the way there is the group's
-getfacl -pn "$dir" | grep -qx 'default:group::rwx' || fail "default ACL: $(getfacl -pn "$dir")"
+getfacl -pn "$dir" | says -x 'default:group::rwx' || fail "default ACL: $(getfacl -pn "$dir")"
 
 step "removed: set aside for root, its number is nobody's any more"
 loam group del team

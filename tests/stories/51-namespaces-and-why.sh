@@ -45,13 +45,13 @@ rights()
 	done
 	fail "$repo: $got, wanted $wanted ($(cat "$DIR/disagree"))"
 }
-entry() { getfacl -pnE "$MNT/models/$1" 2>/dev/null | grep -qx "$2" || fail "$1 has no '$2': $(getfacl -pnE "$MNT/models/$1")"; }
-no_entry() { ! getfacl -pnE "$MNT/models/$1" 2>/dev/null | grep -q "$2" || fail "$1 still has '$2'"; }
+entry() { getfacl -pnE "$MNT/models/$1" 2>/dev/null | says -x "$2" || fail "$1 has no '$2': $(getfacl -pnE "$MNT/models/$1")"; }
+no_entry() { ! getfacl -pnE "$MNT/models/$1" 2>/dev/null | says "$2" || fail "$1 still has '$2'"; }
 eventually_no_entry() # the mount's attributes live a second
 {
 	local i
 	for i in $(seq 50); do
-		getfacl -pnE "$MNT/models/$1" 2>/dev/null | grep -q "$2" || return 0
+		getfacl -pnE "$MNT/models/$1" 2>/dev/null | says "$2" || return 0
 		sleep 0.1
 	done
 	no_entry "$1" "$2"
@@ -127,7 +127,7 @@ want = {
 got = {who: (r["kind"], r["right"], r["why"]) for who, r in rows.items()}
 assert got == want, got
 PY
-loam repo show qwen/old | grep -Eq 'bob +user +write +granted here' || fail "repo show: $(loam repo show qwen/old)"
+loam repo show qwen/old | says -E 'bob +user +write +granted here' || fail "repo show: $(loam repo show qwen/old)"
 
 step "an owner is replaced, and what was his as owner goes with it"
 quiet loam repo visibility qwen/old private

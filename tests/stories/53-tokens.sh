@@ -43,8 +43,8 @@ PY
 	sleep 0.1
 done
 [ ! -s "$DIR/list.err" ] || fail "$(cat "$DIR/list.err")"
-loam user token alice --list | grep -Eq 'read .*laptop' || fail "the table: $(loam user token alice --list)"
-! loam user token alice --list | grep -q hf_ || fail "the list shows a secret"
+loam user token alice --list | says -E 'read .*laptop' || fail "the table: $(loam user token alice --list)"
+! loam user token alice --list | says hf_ || fail "the list shows a secret"
 
 step "revoked at once"
 id=$(python3 -c 'import json, sys; print([r["id"] for r in json.load(open(sys.argv[1])) if r["label"] == "laptop"][0])' "$DIR/list.json")

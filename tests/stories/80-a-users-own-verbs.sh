@@ -23,12 +23,12 @@ status_of() { # COMMAND …: its status in STATUS, its output in $DIR/out and $D
 done_with() { # WANTED-STATUS WHAT
 	[ "$STATUS" = "$1" ] || fail "$2: status $STATUS, wanted $1: $(cat "$DIR/out" "$DIR/err")"
 }
-says() { grep -q -- "$1" "$DIR/err" || fail "no '$1' in: $(cat "$DIR/err")"; }
+complains() { grep -q -- "$1" "$DIR/err" || fail "no '$1' in: $(cat "$DIR/err")"; }
 
 step "nobody is logged in: one line says what to do"
 status_of mine alice loam repo list
 done_with 1 "repo list without a login"
-says 'loam login URL'
+complains 'loam login URL'
 [ "$(wc -l <"$DIR/err")" = 1 ] || fail "more than one line: $(cat "$DIR/err")"
 
 step "login, by password from stdin; the token is hers alone"
@@ -38,7 +38,7 @@ done_with 1 "a wrong password"
 [ ! -e "$DIR/home/alice/.config/loam/logins.json" ] || fail "a wrong password left a login"
 mine alice loam login "$URL/" --user alice >"$DIR/out" 2>"$DIR/err" <<<"$PASSWORD" || fail "login: $(cat "$DIR/err")"
 [ ! -s "$DIR/out" ] || fail "login printed $(cat "$DIR/out")"
-says "git config --global credential.$URL.helper '!loam credential'"
+complains "git config --global credential.$URL.helper '!loam credential'"
 logins=$DIR/home/alice/.config/loam/logins.json
 [ "$(stat -c '%a %u' "$logins")" = "600 $UID_alice" ] || fail "logins.json: $(stat -c '%a %u' "$logins")"
 [ "$(stat -c %a "$(dirname "$logins")")" = 700 ] || fail "its folder: $(stat -c %a "$(dirname "$logins")")"
@@ -109,7 +109,7 @@ status_of mine bob loam repo show alice/none
 [ "$(cat "$DIR/err")" = "$absent" ] || fail "forbidden and absent differ: '$absent', $(cat "$DIR/err")"
 status_of mine alice loam grant bob read alice/model
 done_with 0 "grant: $(cat "$DIR/err")"
-says 'bob has read on models/alice/model'
+complains 'bob has read on models/alice/model'
 mine bob loam repo show alice/model >/dev/null || fail "bob after the grant"
 [ "$(as bob cat "$MNT/models/alice/model/w.bin")" = weights ] || fail "bob on the mount"
 for words in "grant carol read alice/model" "revoke bob alice/model" "repo delete alice/model" "repo visibility alice/model public" \
@@ -121,7 +121,7 @@ status_of mine bob loam grant nobody read alice/model
 done_with 1 "bob's grant to nobody"
 status_of mine alice loam grant team write alice/
 done_with 0 "a grant on the namespace: $(cat "$DIR/err")"
-mine alice loam repo show alice/model | grep -q 'team  *group' || fail "inherited: $(mine alice loam repo show alice/model)"
+mine alice loam repo show alice/model | says 'team  *group' || fail "inherited: $(mine alice loam repo show alice/model)"
 mine alice loam revoke team alice/ 2>>"$DIR/commands.out" || fail "revoke on the namespace"
 mine alice loam revoke bob alice/model 2>>"$DIR/commands.out" || fail "revoke"
 status_of mine bob loam repo show alice/model
@@ -131,7 +131,7 @@ step "a group's manager needs no administrator"
 status_of mine bob loam group member add team bob
 done_with 1 "bob makes himself a member"
 mine alice loam group member add team bob 2>>"$DIR/commands.out" || fail "member add"
-loam group show team --json | grep -q '"members":\["alice","bob"\]' || fail "members: $(loam group show team --json)"
+loam group show team --json | says '"members":\["alice","bob"\]' || fail "members: $(loam group show team --json)"
 mine alice loam group member del team bob 2>>"$DIR/commands.out" || fail "member del"
 
 step "tokens: none is stronger than the one it is made with"
@@ -191,14 +191,14 @@ status_of loam whoami
 done_with 1 "the administrator's whoami"
 status_of loam repo list --server "$URL"
 done_with 1 "--server without a login"
-says "loam login $URL"
+complains "loam login $URL"
 status_of loam repo list --server "$URL" --meta x
 done_with 1 "--server with --meta"
 status_of mine bob loam repo list --server "https://[::1]:1"
 done_with 1 "another server"
 status_of mine bob loam login http://192.0.2.1 --user bob
 done_with 1 "plain HTTP to another host"
-says plain-http
+complains plain-http
 for url in ftp://x "$URL/path" "http://alice:pw@127.0.0.1" nonsense://x ""; do
 	status_of mine bob loam login "$url" --user bob
 	done_with 1 "login at '$url'"
@@ -206,5 +206,5 @@ done
 chmod 644 "$DIR/home/bob/.config/loam/logins.json"
 status_of mine bob loam whoami
 done_with 1 "logins that others may read"
-says 'chmod 600'
+complains 'chmod 600'
 check_volume

@@ -132,7 +132,7 @@ for mode in redirects endless html escapes odd; do
 	done
 done
 grep -q ^catcher "$DIR/heard" && fail "a redirect was followed: $(cat "$DIR/heard")"
-grep -F "Bearer $TOKEN" "$DIR/heard" | grep -qv '^\(redirects\|endless\|html\|escapes\|odd\|long\) ' && fail "the token went elsewhere"
+grep -F "Bearer $TOKEN" "$DIR/heard" | says -v '^\(redirects\|endless\|html\|escapes\|odd\|long\) ' && fail "the token went elsewhere"
 
 step "git's helper answers for its server only"
 stored html

@@ -23,7 +23,7 @@ loam user import "$DIR/people.csv" >"$DIR/plan" 2>"$DIR/done"
 grep -q '3 added, 1 changed, 0 left out' "$DIR/done" || fail "$(cat "$DIR/done" "$DIR/plan")"
 expect 30002 "$(uid_of ben)" "ben's number"
 expect "ben cleo anna" "$(members_of team)" "team"
-loam user show cleo | grep -q disabled || fail "cleo is not disabled"
+loam user show cleo | says disabled || fail "cleo is not disabled"
 accounts >"$DIR/before"
 loam user import "$DIR/people.csv" >"$DIR/plan" 2>"$DIR/done"
 grep -q '0 added, 0 changed' "$DIR/done" || fail "the second time: $(cat "$DIR/done")"
@@ -101,7 +101,7 @@ expect 3 "$(grep -c 'without a password: its hash' "$DIR/plan")" "hashes that ar
 grep -q root "$DIR/plan" && fail "a system account comes along: $(cat "$DIR/plan")"
 grep -qF "$ours" "$DIR/plan" "$DIR/done" && fail "a hash is printed"
 expect "lara mila" "$(members_of shared)" "the shared group, primary members too"
-loam user show otto | grep -q disabled || fail "an expired account is not disabled"
+loam user show otto | says disabled || fail "an expired account is not disabled"
 loam repo create lara/own --owner lara >>"$DIR/commands.out" 2>&1
 refs="$URL/lara/own.git/info/refs?service=git-upload-pack"
 login() { printf 'user = "%s:%s"\n' "$1" 'a password of some length' >"$DIR/login"; http_status -K "$DIR/login" "$refs"; }

@@ -24,7 +24,7 @@ is_ordinary() # PID UID WHAT
 all_theirs() # nothing in their folders belongs to anybody else
 {
 	local other
-	other=$(find "$DIR/v/redis" "$DIR/v/blocks" "$DIR/v/git" "$DIR/v/log" ! -uid $SERVICE -printf '%u %p\n' | head -3)
+	other=$(find "$DIR/v/redis" "$DIR/v/blocks" "$DIR/v/git" "$DIR/v/log" ! -uid $SERVICE -printf '%u %p\n' -quit)
 	[ -z "$other" ] || fail "not the service account's: $other"
 }
 push_one() # WORK WORDS

@@ -124,7 +124,7 @@ assert not twice, twice
 PY
 
 step "loam audit: text, times, following"
-loam audit --user bob | grep -q 'claimed=bob' || fail "no text"
+loam audit --user bob | says 'claimed=bob' || fail "no text"
 count 0 --since 2100-01-01
 count 0 --until 2000-01-01
 loam audit --json --since 1h | cmp - "$log" || fail "the last hour is not all"
