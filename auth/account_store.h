@@ -56,7 +56,8 @@ int loam_account_store_set_hash(struct loam_account_store *store, const char *na
 int loam_account_store_set_disabled(struct loam_account_store *store, const char *name,
 				    bool disabled, struct loam_err *err);
 /* Removes the lines, tokens and memberships, and renames the home to .removed-NAME-UID, 0700 root.
- * The number is never given again. */
+ * The number is never given again. NOT_EMPTY while he owns repositories (auth/owned.h): then
+ * nothing is changed. */
 int loam_account_store_remove_user(struct loam_account_store *store, const char *name,
 				   struct loam_err *err);
 int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,

@@ -4,6 +4,7 @@
  * `user add` writes next, passwd, group, home, shadow: the line in passwd takes the name, the one
  * in shadow lets the account in. `user del` goes the other way round, passwd last. A command that
  * was killed leaves an account that is refused everywhere and that `user del` removes whole.
+ * Whether he owns something is asked before anything is done, and again when he is shut out.
  *
  * No name is a user's and a group's: both are looked for again behind the making, and whoever sees
  * the other takes its own back.
@@ -13,6 +14,7 @@
 #include "auth/audit.h"
 #include "auth/fields.h"
 #include "auth/groups.h"
+#include "auth/owned.h"
 #include "auth/password.h"
 #include "core/auto.h"
 #include "fs/files.h"
@@ -160,7 +162,8 @@ static int add_groups(struct loam_account_store *store, const struct loam_new_us
 					    &ignored);
 	}
 	for (size_t i = 0; rc == 0 && i < user->group_count; i++)
-		rc = loam_group_set_member(store, user->groups[i], user->name, false, err);
+		rc = loam_group_set_member(store, user->groups[i], user->name, false, LOAM_BY_ADMIN,
+					   err);
 	return rc;
 }
 
@@ -361,11 +364,13 @@ static int remove_lines(struct loam_account_store *store, const char *name, uint
 {
 	loam_auto_free char *user = loam_xstrdup(name);
 	char home[LOAM_PATH_BYTES_MAX];
-	loam_tree_user_path(loam_account_store_tree(store), name, home);
+	const struct loam_tree *tree = loam_account_store_tree(store);
+	loam_tree_user_path(tree, name, home);
 	bool had = true;
-	int rc;
-	if ((rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, name, NULL, NULL, err)) <
-		    0 ||
+	int rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, name, NULL, NULL, err);
+	if (rc == 0 && (rc = loam_owned_clear(tree, LOAM_THE_USER(uid), name, err)) < 0)
+		return loam_context(err, "he is shut out, but not removed");
+	if (rc < 0 ||
 	    (rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens, user,
 						 err)) < 0 ||
 	    (rc = loam_account_store_drop_keys(store, name, err)) < 0 ||
@@ -390,6 +395,9 @@ static int drop_user(struct loam_account_store *store, const char *name, struct 
 	loam_account_store_put(store, accounts);
 	if (!uid)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%s'", name);
+	rc = loam_owned_refuse(loam_account_store_tree(store), LOAM_THE_USER(uid), name, err);
+	if (rc < 0)
+		return rc;
 	rc = remove_lines(store, name, uid, err);
 	return loam_account_store_finish(store, rc, err);
 }

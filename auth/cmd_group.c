@@ -97,6 +97,9 @@ const struct loam_cmd loam_cmd_group_del = {
 	.name = "group del",
 	.usage = "[options] GROUP",
 	.summary = "remove a group; its directory is set aside, its number is never given again",
+	.details = "Refused while the group owns repositories: give its namespaces to somebody "
+		   "first (loam namespace\nowner NS WHO). Namespaces without repositories go with "
+		   "it.",
 	.options = (const struct loam_opt[]){ META_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct group_opts),
 	.args_min = 1,
@@ -261,7 +264,7 @@ const struct loam_cmd loam_cmd_group_member_del = {
 	.name = "group member del",
 	.usage = "[options] GROUP USER",
 	.summary = "take a user out of a group",
-	.details = LOAM_ASK_HELP,
+	.details = "The last manager is taken away by the administrator only.\n\n" LOAM_ASK_HELP,
 	.options = (const struct loam_opt[]){ LOAM_ASK_OPTS(struct group_opts), LOAM_OPT_END },
 	.options_bytes = sizeof(struct group_opts),
 	.args_min = 2,

@@ -6,6 +6,7 @@
 #include "auth/instance.h"
 #include "auth/key_file.h"
 #include "auth/node.h"
+#include "auth/owned.h"
 #include "core/json.h"
 #include "core/terminal.h"
 
@@ -185,42 +186,97 @@ const struct loam_cmd loam_cmd_user_list = {
 
 /* ---- user disable, enable, del --------------------------------------------------------------- */
 
-static int set_disabled(const struct user_opts *opts, const char *name, bool disabled)
+/* What others may now wait for in vain: his groups without another manager, and his namespaces. */
+struct left {
+	uint32_t uid; /* 0: no such account */
+	char managed[LOAM_OWNED_TEXT_BYTES];
+};
+
+static int look_what_is_left(struct loam_instance *instance, const char *name, struct left *out,
+			     struct loam_err *err)
 {
-	struct loam_err err = { 0 };
-	loam_auto_instance struct loam_instance *instance = NULL;
-	if (open_instance(opts, &instance, &err) < 0 ||
-	    loam_account_store_set_disabled(loam_auth_accounts(instance->auth), name, disabled,
-					    &err) < 0)
-		return loam_cmd_failed(&err);
+	struct loam_account_store *store = loam_auth_accounts(instance->auth);
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(store, true, &accounts, err);
+	if (rc < 0)
+		return rc;
+	const struct loam_account *account = loam_accounts_by_name(accounts, name);
+	out->uid = account ? account->uid : 0;
+	loam_owned_managed(accounts, name, out->managed);
+	loam_account_store_put(store, accounts);
+	return 0;
+}
+
+static void say_unmanaged(const char *name, const struct left *left)
+{
+	if (left->managed[0])
+		fprintf(stderr,
+			"loam: nobody but %s managed %s: loam group member add GROUP USER "
+			"--manager\n",
+			name, left->managed);
+}
+
+/* He is shut out by now: what cannot be told does not undo that. */
+static int say_what_is_left(struct loam_instance *instance, const char *name,
+			    const struct left *left, struct loam_err *err)
+{
+	struct loam_owned owned;
+	int rc = loam_owned_read(&instance->tree, LOAM_THE_USER(left->uid), &owned, err);
+	if (rc < 0)
+		return loam_context(err, "'%s' is disabled", name);
+	if (owned.repos > 0)
+		fprintf(stderr,
+			"loam: %s owns %s: others keep the rights they have there; loam namespace "
+			"owner NS WHO gives them to somebody else\n",
+			name, owned.text);
+	say_unmanaged(name, left);
 	return 0;
 }
 
 static int run_disable(const void *options, int argc, char **argv)
 {
-	return set_disabled(options, argv[0], true);
+	struct loam_err err = { 0 };
+	struct left left;
+	loam_auto_instance struct loam_instance *instance = NULL;
+	if (open_instance(options, &instance, &err) < 0 ||
+	    loam_account_store_set_disabled(loam_auth_accounts(instance->auth), argv[0], true,
+					    &err) < 0 ||
+	    look_what_is_left(instance, argv[0], &left, &err) < 0 ||
+	    say_what_is_left(instance, argv[0], &left, &err) < 0)
+		return loam_cmd_failed(&err);
+	return 0;
 }
 
 static int run_enable(const void *options, int argc, char **argv)
 {
-	return set_disabled(options, argv[0], false);
+	struct loam_err err = { 0 };
+	loam_auto_instance struct loam_instance *instance = NULL;
+	if (open_instance(options, &instance, &err) < 0 ||
+	    loam_account_store_set_disabled(loam_auth_accounts(instance->auth), argv[0], false,
+					    &err) < 0)
+		return loam_cmd_failed(&err);
+	return 0;
 }
 
 static int run_del(const void *options, int argc, char **argv)
 {
 	struct loam_err err = { 0 };
+	struct left left;
 	loam_auto_instance struct loam_instance *instance = NULL;
 	if (open_instance(options, &instance, &err) < 0 ||
+	    look_what_is_left(instance, argv[0], &left, &err) < 0 ||
 	    loam_account_store_remove_user(loam_auth_accounts(instance->auth), argv[0], &err) < 0)
 		return loam_cmd_failed(&err);
+	say_unmanaged(argv[0], &left);
 	return 0;
 }
 
-#define NAME_COMMAND(symbol, words, text, function)                             \
+#define NAME_COMMAND(symbol, words, text, more, function)                       \
 	const struct loam_cmd symbol = {                                        \
 		.name = words,                                                  \
 		.usage = "[options] NAME",                                      \
 		.summary = text,                                                \
+		.details = more,                                                \
 		.options = (const struct loam_opt[]){ META_OPT, LOAM_OPT_END }, \
 		.options_bytes = sizeof(struct user_opts),                      \
 		.args_min = 1,                                                  \
@@ -228,11 +284,19 @@ static int run_del(const void *options, int argc, char **argv)
 		.run = function,                                                \
 	}
 
-NAME_COMMAND(loam_cmd_user_disable, "user disable",
-	     "shut an account out at every door, the mounts included", run_disable);
-NAME_COMMAND(loam_cmd_user_enable, "user enable", "let a disabled account in again", run_enable);
+NAME_COMMAND(
+	loam_cmd_user_disable, "user disable",
+	"shut an account out at every door, the mounts included",
+	"Its repositories stay as they are. What it owns, and the groups that only it manages, "
+	"are named.",
+	run_disable);
+NAME_COMMAND(loam_cmd_user_enable, "user enable", "let a disabled account in again", NULL,
+	     run_enable);
 NAME_COMMAND(loam_cmd_user_del, "user del",
-	     "remove an account; its home is set aside, its number is never given again", run_del);
+	     "remove an account; its home is set aside, its number is never given again",
+	     "Refused while the account owns repositories: give its namespaces to somebody first "
+	     "(loam namespace\nowner NS WHO). Namespaces without repositories go with it.",
+	     run_del);
 
 /* ---- user password --------------------------------------------------------------------------- */
 
@@ -266,4 +330,4 @@ static int run_password(const void *options, int argc, char **argv)
 }
 
 NAME_COMMAND(loam_cmd_user_password, "user password",
-	     "set a password, from the terminal or the first line of stdin", run_password);
+	     "set a password, from the terminal or the first line of stdin", NULL, run_password);

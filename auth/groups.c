@@ -10,6 +10,7 @@
 #include "auth/account_store_internal.h"
 #include "auth/audit.h"
 #include "auth/fields.h"
+#include "auth/owned.h"
 #include "core/auto.h"
 #include "fs/files.h"
 
@@ -25,6 +26,7 @@ struct line_edit {
 	size_t field;	  /* of the list of names */
 	const char *user; /* put into the list, or taken out of it */
 	bool add;
+	bool keep_one;	 /* the last of the list stays */
 	bool make;	 /* gshadow: a missing line is made */
 	uint32_t gid;	 /* group: the line must still have it; 0: any */
 	bool had, found; /* answers: was he there; is there such a line */
@@ -48,6 +50,11 @@ static int edit_fields(struct line_edit *edit, char *const *fields, struct loam_
 	loam_auto_free char *with = loam_list_with(list, edit->user);
 	edit->found = true;
 	edit->had = loam_list_holds(list, edit->user);
+	if (edit->keep_one && !edit->add && edit->had && without[0] == '\0')
+		return loam_fail(err, LOAM_E_NOT_PERMITTED,
+				 "'%s' is the last manager of '%s': make somebody else one first "
+				 "(loam group member add %s USER --manager)",
+				 edit->user, edit->name, edit->name);
 	if (edit->add && strlen(with) >= LOAM_GROUP_LINE_BYTES_MAX - LOAM_ACCOUNT_LINE_BYTES_MAX)
 		return loam_fail(err, LOAM_E_TOO_LARGE, "the group '%s' has %d members, the most",
 				 edit->name, LOAM_GROUP_MEMBERS_MAX);
@@ -306,7 +313,7 @@ static int edit_list(struct loam_account_store *store, enum loam_account_file fi
 }
 
 static int set_member(struct loam_account_store *store, const char *name, const char *user,
-		      bool manager, struct loam_err *err)
+		      bool manager, enum loam_group_hand hand, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	uint32_t gid;
@@ -318,7 +325,9 @@ static int set_member(struct loam_account_store *store, const char *name, const 
 		rc = check_room(accounts, name, user, gid, err);
 	loam_account_store_put(store, accounts);
 	struct line_edit member = { .name = name, .user = user, .add = true };
-	struct line_edit managers = { .name = name, .user = user, .add = manager };
+	struct line_edit managers = {
+		.name = name, .user = user, .add = manager, .keep_one = hand == LOAM_BY_MANAGER
+	};
 	/* What is taken away goes first. */
 	if (rc == 0)
 		rc = edit_list(store, LOAM_FILE_GSHADOW, &managers, err);
@@ -328,9 +337,9 @@ static int set_member(struct loam_account_store *store, const char *name, const 
 }
 
 int loam_group_set_member(struct loam_account_store *store, const char *name, const char *user,
-			  bool manager, struct loam_err *err)
+			  bool manager, enum loam_group_hand hand, struct loam_err *err)
 {
-	int rc = set_member(store, name, user, manager, err);
+	int rc = set_member(store, name, user, manager, hand, err);
 	return loam_audit(&(struct loam_audit_entry){ .action = "member.set",
 						      .group = name,
 						      .account = user,
@@ -339,7 +348,7 @@ int loam_group_set_member(struct loam_account_store *store, const char *name, co
 }
 
 static int drop_member(struct loam_account_store *store, const char *name, const char *user,
-		       struct loam_err *err)
+		       enum loam_group_hand hand, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	uint32_t gid;
@@ -349,7 +358,9 @@ static int drop_member(struct loam_account_store *store, const char *name, const
 	rc = find_group(accounts, name, &gid, err);
 	loam_account_store_put(store, accounts);
 	struct line_edit member = { .name = name, .user = user };
-	struct line_edit manager = { .name = name, .user = user };
+	struct line_edit manager = { .name = name,
+				     .user = user,
+				     .keep_one = hand == LOAM_BY_MANAGER };
 	if (rc == 0)
 		rc = edit_list(store, LOAM_FILE_GSHADOW, &manager, err);
 	if (rc == 0)
@@ -361,9 +372,9 @@ static int drop_member(struct loam_account_store *store, const char *name, const
 }
 
 int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
-			     struct loam_err *err)
+			     enum loam_group_hand hand, struct loam_err *err)
 {
-	int rc = drop_member(store, name, user, err);
+	int rc = drop_member(store, name, user, hand, err);
 	return loam_audit(&(struct loam_audit_entry){ .action = "member.remove",
 						      .group = name,
 						      .account = user },
@@ -379,10 +390,15 @@ static int drop_group(struct loam_account_store *store, const char *name, struct
 		return rc;
 	rc = find_group(accounts, name, &gid, err);
 	loam_account_store_put(store, accounts);
+	const struct loam_tree *tree = loam_account_store_tree(store);
+	if (rc == 0)
+		rc = loam_owned_refuse(tree, LOAM_THE_GROUP(gid), name, err);
+	if (rc == 0)
+		rc = loam_owned_clear(tree, LOAM_THE_GROUP(gid), name, err);
 	if (rc < 0)
 		return rc;
 	char path[LOAM_PATH_BYTES_MAX];
-	loam_tree_group_path(loam_account_store_tree(store), name, path);
+	loam_tree_group_path(tree, name, path);
 	if ((rc = loam_account_store_put_line(store, LOAM_FILE_GSHADOW, name, NULL, NULL, err)) ==
 		    0 &&
 	    (rc = loam_account_dir_set_aside(store, path, name, gid, err)) == 0 &&

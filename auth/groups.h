@@ -24,16 +24,20 @@ struct loam_new_group {
 int loam_group_add(struct loam_account_store *store, const struct loam_new_group *group,
 		   uint32_t *out_gid, struct loam_err *err);
 /* Its directory becomes .removed-NAME-GID, 0700 root; the number is never given again. Grants to it
- * stay on the gates and mean nobody. NOT_FOUND; NOT_PERMITTED for a user's own group. */
+ * stay on the gates and mean nobody. NOT_FOUND; NOT_PERMITTED for a user's own group; NOT_EMPTY
+ * while it owns repositories (auth/owned.h). */
 int loam_group_remove(struct loam_account_store *store, const char *name, struct loam_err *err);
+/* Who changes the members: the last manager is taken away by the administrator only, since without
+ * one nobody else could bring one back. */
+enum loam_group_hand { LOAM_BY_MANAGER, LOAM_BY_ADMIN };
 /* Makes user a member; manager: one who may change the members, too; false makes a manager an
- * ordinary member. NOT_FOUND; NOT_PERMITTED for a user's own group; TOO_LARGE at
- * LOAM_GROUP_MEMBERS_MAX members, or LOAM_USER_GROUPS_MAX groups of the user. */
+ * ordinary member. NOT_FOUND; NOT_PERMITTED for a user's own group, and for the last manager;
+ * TOO_LARGE at LOAM_GROUP_MEMBERS_MAX members, or LOAM_USER_GROUPS_MAX groups of the user. */
 int loam_group_set_member(struct loam_account_store *store, const char *name, const char *user,
-			  bool manager, struct loam_err *err);
+			  bool manager, enum loam_group_hand hand, struct loam_err *err);
 /* NOT_FOUND also when he is no member. */
 int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
-			     struct loam_err *err);
+			     enum loam_group_hand hand, struct loam_err *err);
 /* A removed user's memberships and own group; part of loam_account_store_remove_user. */
 int loam_group_forget_user(struct loam_account_store *store, const char *user,
 			   struct loam_err *err);

@@ -278,7 +278,8 @@ static int run_members(const struct loam_import_step *step, struct loam_account_
 {
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < step->joins.count; i++) {
-		rc = loam_group_set_member(store, step->entry->name, step->joins.at[i], false, err);
+		rc = loam_group_set_member(store, step->entry->name, step->joins.at[i], false,
+					   LOAM_BY_ADMIN, err);
 		if (rc < 0)
 			rc = loam_context(err, "member %s of %s", step->joins.at[i],
 					  step->entry->name);

@@ -96,6 +96,11 @@ const struct loam_op loam_op_group_show = {
 
 /* ---- members --------------------------------------------------------------------------------- */
 
+static enum loam_group_hand hand_of(const struct loam_op_call *call)
+{
+	return call->who->kind == LOAM_ADMIN ? LOAM_BY_ADMIN : LOAM_BY_MANAGER;
+}
+
 static int run_set(struct loam_op_call *call, struct loam_err *err)
 {
 	const char *group = loam_op_word(call, "group"), *member = loam_op_word(call, "member");
@@ -103,7 +108,7 @@ static int run_set(struct loam_op_call *call, struct loam_err *err)
 	int rc = loam_json_bool(call->body, "manager", &manager, err);
 	if (rc >= 0)
 		rc = loam_group_set_member(loam_auth_accounts(call->context->auth), group, member,
-					   manager, err);
+					   manager, hand_of(call), err);
 	if (rc == 0)
 		call->answer = json_pack("{s:s, s:s, s:b}", "group", group, "member", member,
 					 "manager", manager);
@@ -124,7 +129,7 @@ static int run_remove(struct loam_op_call *call, struct loam_err *err)
 {
 	return loam_group_remove_member(loam_auth_accounts(call->context->auth),
 					loam_op_word(call, "group"), loam_op_word(call, "member"),
-					err);
+					hand_of(call), err);
 }
 
 const struct loam_op loam_op_member_remove = {

@@ -166,4 +166,30 @@ quiet loam group member add lab dave
 inside_says yes
 exec 6>&-
 wait $inside || true
+
+step "an owner does not go before what is his has another"
+quiet loam namespace create code/empty --owner dave
+quiet loam repo create datasets/dave/set --owner dave
+loam user show dave >"$DIR/before"
+must_fail loam user del dave
+grep -q "'dave' owns datasets/dave/ (1 repository): give them to somebody first (loam namespace owner NS WHO)" "$DIR/refused.out" ||
+	fail "$(cat "$DIR/refused.out")"
+[ "$(wc -l <"$DIR/refused.out")" = 1 ] || fail "more than one line: $(cat "$DIR/refused.out")"
+loam user show dave | cmp - "$DIR/before" || fail "a refused removal changed the account"
+[ -d "$MNT/code/empty" ] || fail "a refused removal took a namespace"
+expect 200 "$(http_status -u "dave:$TOKEN_dave" "$URL/datasets/dave/set.git/info/refs?service=git-upload-pack")" "dave's token"
+must_fail loam group del lab
+grep -q "'lab' owns models/qwen/ (2 repositories)" "$DIR/refused.out" || fail "$(cat "$DIR/refused.out")"
+quiet loam group member add lab dave --manager
+loam user disable dave 2>"$DIR/said"
+grep -q "dave owns datasets/dave/ (1 repository): others keep the rights" "$DIR/said" || fail "disable says: $(cat "$DIR/said")"
+grep -q "nobody but dave managed lab" "$DIR/said" || fail "disable says: $(cat "$DIR/said")"
+quiet loam namespace owner datasets/dave/ bob
+loam user del dave 2>"$DIR/said"
+grep -q "nobody but dave managed lab" "$DIR/said" || fail "del says: $(cat "$DIR/said")"
+must_fail loam user show dave
+must_fail ls "$MNT/code/empty"
+[ -d "$MNT/datasets/dave/set" ] || fail "the repository is gone"
+quiet loam namespace owner qwen/ bob
+quiet loam group del lab
 check_volume

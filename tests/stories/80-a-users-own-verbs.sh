@@ -133,6 +133,15 @@ done_with 1 "bob makes himself a member"
 mine alice loam group member add team bob 2>>"$DIR/commands.out" || fail "member add"
 loam group show team --json | says '"members":\["alice","bob"\]' || fail "members: $(loam group show team --json)"
 mine alice loam group member del team bob 2>>"$DIR/commands.out" || fail "member del"
+for words in "group member del team alice" "group member add team alice"; do
+	status_of mine alice loam $words
+	done_with 1 "the last manager: $words"
+	complains "the last manager of 'team'"
+done
+mine alice loam group member add team bob --manager 2>>"$DIR/commands.out" || fail "a second manager"
+mine bob loam group member add team alice 2>>"$DIR/commands.out" || fail "one of two managers is made a member"
+loam group member add team alice --manager 2>>"$DIR/commands.out"
+loam group member del team bob 2>>"$DIR/commands.out"
 
 step "tokens: none is stronger than the one it is made with"
 read_only=$(mine alice loam user token --scope read --label ci 2>>"$DIR/commands.out")

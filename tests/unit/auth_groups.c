@@ -137,9 +137,12 @@ static void members_come_and_go_and_managers_are_marked(void **state)
 	loam_tree_world_user(world, "alice");
 	loam_tree_world_user(world, "bob");
 	uint32_t gid = add(world, "team");
-	assert_ok(loam_group_set_member(store_of(world), "team", "alice", true, &err));
-	assert_ok(loam_group_set_member(store_of(world), "team", "bob", false, &err));
-	assert_ok(loam_group_set_member(store_of(world), "team", "bob", false, &err));
+	assert_ok(
+		loam_group_set_member(store_of(world), "team", "alice", true, LOAM_BY_ADMIN, &err));
+	assert_ok(
+		loam_group_set_member(store_of(world), "team", "bob", false, LOAM_BY_ADMIN, &err));
+	assert_ok(
+		loam_group_set_member(store_of(world), "team", "bob", false, LOAM_BY_ADMIN, &err));
 	assert_true(principal_has(world, "alice", gid));
 	assert_true(principal_has(world, "bob", gid));
 	expect_text(world, GROUP, "alice:x:20001:\nbob:x:20002:\nteam:x:20003:alice,bob\n");
@@ -165,19 +168,68 @@ static void members_come_and_go_and_managers_are_marked(void **state)
 	alice.kind = LOAM_LINK;
 	assert_code(loam_auth_check_group(world->auth, &alice, "team", &err), LOAM_E_DENIED);
 
-	assert_ok(loam_group_set_member(store_of(world), "team", "alice", false, &err));
+	assert_ok(loam_group_set_member(store_of(world), "team", "alice", false, LOAM_BY_ADMIN,
+					&err));
 	expect_text(world, GSHADOW, "team:!::\n");
-	assert_ok(loam_group_remove_member(store_of(world), "team", "alice", &err));
+	assert_ok(loam_group_remove_member(store_of(world), "team", "alice", LOAM_BY_ADMIN, &err));
 	assert_false(principal_has(world, "alice", gid));
-	assert_code(loam_group_remove_member(store_of(world), "team", "alice", &err),
+	assert_code(loam_group_remove_member(store_of(world), "team", "alice", LOAM_BY_ADMIN, &err),
 		    LOAM_E_NOT_FOUND);
-	assert_code(loam_group_set_member(store_of(world), "team", "carol", false, &err),
+	assert_code(loam_group_set_member(store_of(world), "team", "carol", false, LOAM_BY_ADMIN,
+					  &err),
 		    LOAM_E_NOT_FOUND);
-	assert_code(loam_group_set_member(store_of(world), "none", "bob", false, &err),
+	assert_code(loam_group_set_member(store_of(world), "none", "bob", false, LOAM_BY_ADMIN,
+					  &err),
 		    LOAM_E_NOT_FOUND);
-	assert_code(loam_group_set_member(store_of(world), "alice", "bob", false, &err),
+	assert_code(loam_group_set_member(store_of(world), "alice", "bob", false, LOAM_BY_ADMIN,
+					  &err),
 		    LOAM_E_NOT_PERMITTED);
 	assert_code(loam_group_remove(store_of(world), "alice", &err), LOAM_E_NOT_PERMITTED);
+}
+
+struct leaver {
+	struct loam_tree_world *world;
+	const char *user;
+	int rc;
+};
+
+static void *leave(void *arg)
+{
+	struct leaver *leaver = arg;
+	struct loam_account_store *store = NULL;
+	struct loam_err err = { 0 };
+	loam_assert(loam_account_store_open(&leaver->world->tree, &store, &err) == 0);
+	leaver->rc = loam_group_remove_member(store, "team", leaver->user, LOAM_BY_MANAGER, &err);
+	loam_account_store_close(store);
+	return NULL;
+}
+
+static void the_last_manager_stays_unless_the_administrator_says_so(void **state)
+{
+	struct loam_tree_world *world = *state;
+	struct leaver leavers[2] = { { world, "alice", 1 }, { world, "bob", 1 } };
+	pthread_t threads[2];
+	loam_tree_world_user(world, "alice");
+	loam_tree_world_user(world, "bob");
+	add(world, "team");
+	for (int i = 0; i < 2; i++)
+		assert_ok(loam_group_set_member(store_of(world), "team", leavers[i].user, true,
+						LOAM_BY_MANAGER, &err));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, leave, &leavers[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(leavers[0].rc + leavers[1].rc, -LOAM_E_NOT_PERMITTED);
+	const char *last = leavers[0].rc == 0 ? "bob" : "alice";
+	assert_code(loam_group_set_member(store_of(world), "team", last, false, LOAM_BY_MANAGER,
+					  &err),
+		    LOAM_E_NOT_PERMITTED);
+	loam_auto_free char *kept = loam_xasprintf("team:!:%s:\n", last);
+	expect_text(world, GSHADOW, kept);
+	assert_ok(loam_group_set_member(store_of(world), "team", last, false, LOAM_BY_ADMIN, &err));
+	expect_text(world, GSHADOW, "team:!::\n");
+	/* none there: an ordinary member may go */
+	assert_ok(loam_group_remove_member(store_of(world), "team", last, LOAM_BY_MANAGER, &err));
 }
 
 static void a_removed_users_namesake_is_in_none_of_his_groups(void **state)
@@ -185,7 +237,7 @@ static void a_removed_users_namesake_is_in_none_of_his_groups(void **state)
 	struct loam_tree_world *world = *state;
 	uint32_t uid = loam_tree_world_user(world, "bob");
 	uint32_t gid = add(world, "team");
-	assert_ok(loam_group_set_member(store_of(world), "team", "bob", true, &err));
+	assert_ok(loam_group_set_member(store_of(world), "team", "bob", true, LOAM_BY_ADMIN, &err));
 	assert_ok(loam_account_store_remove_user(store_of(world), "bob", &err));
 	expect_text(world, GROUP, "team:x:20002:\n");
 	expect_text(world, GSHADOW, "team:!::\n");
@@ -239,7 +291,8 @@ static void mounts_are_told_of_all_accounts(void **state)
 	loam_tree_world_user(world, "bob");
 	add(world, "team");
 	loam_tree_world_user(world, "carol");
-	assert_ok(loam_group_set_member(store_of(world), "team", "carol", false, &err));
+	assert_ok(loam_group_set_member(store_of(world), "team", "carol", false, LOAM_BY_ADMIN,
+					&err));
 	expect_text(world, ROSTER, "20001 20001\n20002 20002\n20004 20004,20003\n");
 	assert_ok(loam_account_store_set_disabled(store_of(world), "alice", true, &err));
 	assert_ok(loam_account_store_remove_user(store_of(world), "bob", &err));
@@ -267,7 +320,8 @@ static void *join_five(void *arg)
 	loam_assert(loam_account_store_open(&joiner->world->tree, &store, &err) == 0);
 	for (int i = 0; i < 5; i++) {
 		loam_auto_free char *user = loam_xasprintf("user%d", joiner->number * 5 + i);
-		int rc = loam_group_set_member(store, "team", user, i % 2 == 0, &err);
+		int rc =
+			loam_group_set_member(store, "team", user, i % 2 == 0, LOAM_BY_ADMIN, &err);
 		if (rc < 0)
 			print_error("%s\n", err.text);
 		loam_assert(rc == 0);
@@ -358,6 +412,7 @@ int main(void)
 		TEST(a_group_has_a_number_and_a_directory_that_members_share),
 		TEST(names_and_numbers_are_given_once),
 		TEST(members_come_and_go_and_managers_are_marked),
+		TEST(the_last_manager_stays_unless_the_administrator_says_so),
 		TEST(a_removed_users_namesake_is_in_none_of_his_groups),
 		TEST(a_new_user_can_be_put_into_groups_that_are_there),
 		TEST(a_removed_groups_directory_is_set_aside_for_the_administrator),

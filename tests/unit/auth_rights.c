@@ -45,8 +45,8 @@ static int setup(void **state)
 
 static void join(struct loam_tree_world *world, const char *user)
 {
-	assert_ok(
-		loam_group_set_member(loam_auth_accounts(world->auth), "team", user, false, &err));
+	assert_ok(loam_group_set_member(loam_auth_accounts(world->auth), "team", user, false,
+					LOAM_BY_ADMIN, &err));
 }
 
 /* The most that the user may do: 0 nothing. */

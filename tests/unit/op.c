@@ -45,7 +45,7 @@ static int setup(void **state)
 	loam_tree_world_repo(world, "models/alice/one", alice, LOAM_PRIVATE);
 	loam_tree_world_repo(world, "models/alice/two", alice, LOAM_PRIVATE);
 	assert_ok(loam_group_add(store, &team, &gid, &err));
-	assert_ok(loam_group_set_member(store, "team", "alice", true, &err));
+	assert_ok(loam_group_set_member(store, "team", "alice", true, LOAM_BY_ADMIN, &err));
 	return 0;
 }
 
