@@ -139,7 +139,7 @@ for words in "group member del team alice" "group member add team alice"; do
 	complains "the last manager of 'team'"
 done
 mine alice loam group member add team bob --manager 2>>"$DIR/commands.out" || fail "a second manager"
-mine bob loam group member add team alice 2>>"$DIR/commands.out" || fail "one of two managers is made a member"
+mine alice loam group member add team alice 2>>"$DIR/commands.out" || fail "one of two managers becomes a member"
 loam group member add team alice --manager 2>>"$DIR/commands.out"
 loam group member del team bob 2>>"$DIR/commands.out"
 
