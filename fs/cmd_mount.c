@@ -9,6 +9,7 @@
 #include "core/cmd.h"
 #include "core/config.h"
 #include "core/log.h"
+#include "core/service.h"
 #include "fs/commands.h"
 #include "fs/mount/mount.h"
 #include "fs/volume.h"
@@ -181,6 +182,7 @@ static int take_words(char *list, struct chosen *chosen, struct loam_err *err)
 /* ---- the background -------------------------------------------------------------------------- */
 
 struct background {
+	const char *dir;
 	int ready_fd;	 /* our end of the pipe to the waiting process, -1 in the foreground */
 	int terminal_fd; /* the first process's stderr until the mount is up */
 };
@@ -188,6 +190,7 @@ struct background {
 static void is_up(void *arg)
 {
 	struct background *background = arg;
+	loam_service_ready("files on %s", background->dir);
 	if (background->ready_fd < 0)
 		return;
 	if (write(background->ready_fd, "1", 1) != 1)
@@ -315,9 +318,9 @@ static int mount_here(const struct mount_opts *opts, struct chosen *chosen,
 		      const struct loam_config *config, const char *url, const char *given_dir)
 {
 	struct loam_err err = { 0 };
-	struct background background = { .ready_fd = -1, .terminal_fd = -1 };
-	loam_mount_block_signals();
 	char dir[PATH_MAX];
+	struct background background = { .dir = dir, .ready_fd = -1, .terminal_fd = -1 };
+	loam_mount_block_signals();
 	int rc = loam_mount_detach_stale(given_dir, &err);
 	if (rc >= 0 && !realpath(given_dir, dir))
 		rc = loam_fail_errno(&err, "mount at %s", given_dir);

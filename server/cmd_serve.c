@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/confine.h"
 #include "core/log.h"
+#include "core/service.h"
 #include "server/api.h"
 #include "server/commands.h"
 #include "server/doors.h"
@@ -266,10 +267,13 @@ static int open_ssh(struct serving *serving, struct loam_err *err)
  * process where it stands. */
 static void serve_until_asked(struct serving *serving)
 {
+	loam_service_ready("%s://%s", serving->doors.tls ? "https" : "http",
+			   loam_http_address(serving->http));
 	while (!end_asked) {
 		look_at_hooks(serving);
 		loam_clock_sleep_ms(SIGNAL_LOOK_MS);
 	}
+	loam_service_stopping();
 	loam_info("serve.stopping", "listen=%s", loam_http_address(serving->http));
 	uint64_t began_ms = loam_clock_ms();
 	loam_ssh_socket_stop(serving->ssh);

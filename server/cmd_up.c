@@ -7,6 +7,7 @@
 #include "core/cmd.h"
 #include "core/config.h"
 #include "core/log.h"
+#include "core/service.h"
 #include "core/stream.h"
 #include "core/sys.h"
 #include "server/commands.h"
@@ -230,7 +231,7 @@ static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_e
 	return 0;
 }
 
-static void print_ready(const struct up *up, const char *listen, bool tls)
+static void tell_ready(const struct up *up, const char *listen, bool tls)
 {
 	loam_auto_free char *url = loam_xasprintf("%s://%s", tls ? "https" : "http", listen);
 	fprintf(stderr,
@@ -244,6 +245,9 @@ static void print_ready(const struct up *up, const char *listen, bool tls)
 		up->embedded.with_mount ? ", files on " : "",
 		up->embedded.with_mount ? up->embedded.mount : "", up->config, url,
 		up->embedded.dir);
+	loam_service_ready("%s%s%s%s%s", url, up->ssh.open ? ", " : "", up->ssh.url,
+			   up->embedded.with_mount ? ", files on " : "",
+			   up->embedded.with_mount ? up->embedded.mount : "");
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -305,10 +309,11 @@ static int bring_up(struct up *up, struct loam_err *err)
 		return rc;
 	if (!end_asked) {
 		loam_auto_free char *shown = reachable(listen);
-		print_ready(up, shown, tls);
+		tell_ready(up, shown, tls);
 	}
 	while (!end_asked)
 		loam_supervisor_step(&up->supervisor);
+	loam_service_stopping();
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "auth/commands.h"
 #include "auth/node_watch.h"
 #include "core/cmd.h"
+#include "core/service.h"
 #include "fs/commands.h"
 #include "githook/commands.h"
 #include "server/commands.h"
@@ -89,6 +90,7 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &no_core);
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	loam_service_take();
 	loam_cmd_mount_beside(&node_names);
 	/* Git runs its hooks by file name: links to this program. */
 	const char *hook = loam_hook_of_program(argv[0]);
