@@ -167,6 +167,48 @@ static int add_groups(struct loam_account_store *store, const struct loam_new_us
 	return rc;
 }
 
+static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam_buf *out,
+			      struct loam_err *err)
+{
+	const char *user = arg;
+	const char *rest = loam_buf_text(old);
+	const char *end = rest + old->bytes;
+	const char *line;
+	size_t bytes;
+	int rc = 0;
+	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
+		struct loam_token token;
+		struct loam_err ignored = { 0 };
+		if (loam_token_parse(line, bytes, &token, &ignored) == 0 &&
+		    strcmp(token.user, user) == 0)
+			continue;
+		rc = loam_buf_add(out, line, bytes, err);
+		if (rc == 0)
+			rc = loam_buf_add(out, "\n", 1, err);
+	}
+	return rc;
+}
+
+/* Tokens and keys of somebody who bore the name before him: made while he was removed. */
+static int drop_leftovers(struct loam_account_store *store, const char *name, struct loam_err *err)
+{
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(store, true, &accounts, err);
+	if (rc < 0)
+		return rc;
+	bool any = false;
+	struct loam_token_row *row, *next;
+	HASH_ITER (by_hash, accounts->tokens, row, next) {
+		any = any || strcmp(row->token.user, name) == 0;
+	}
+	loam_account_store_put(store, accounts);
+	loam_auto_free char *user = loam_xstrdup(name);
+	if (any)
+		rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens,
+						    user, err);
+	return rc < 0 ? rc : loam_account_store_drop_keys(store, name, err);
+}
+
 static int make_user(struct loam_account_store *store, const struct loam_new_user *user,
 		     uint32_t *out_uid, struct loam_err *err)
 {
@@ -185,7 +227,8 @@ static int make_user(struct loam_account_store *store, const struct loam_new_use
 		return rc;
 	loam_account_shadow_line(user->name, "!", loam_account_today(), false, line);
 	if ((rc = add_groups(store, user, gid, err)) == 0 &&
-	    (rc = make_home(store, home, uid, gid, err)) == 0)
+	    (rc = make_home(store, home, uid, gid, err)) == 0 &&
+	    (rc = drop_leftovers(store, user->name, err)) == 0)
 		rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, user->name, line, NULL,
 						 err);
 	if ((rc = loam_account_store_finish(store, rc, err)) == 0)
@@ -306,28 +349,6 @@ int loam_account_store_set_disabled(struct loam_account_store *store, const char
 									 : "user.enable",
 						      .account = name },
 			  rc, err);
-}
-
-static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam_buf *out,
-			      struct loam_err *err)
-{
-	const char *user = arg;
-	const char *rest = loam_buf_text(old);
-	const char *end = rest + old->bytes;
-	const char *line;
-	size_t bytes;
-	int rc = 0;
-	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
-		struct loam_token token;
-		struct loam_err ignored = { 0 };
-		if (loam_token_parse(line, bytes, &token, &ignored) == 0 &&
-		    strcmp(token.user, user) == 0)
-			continue;
-		rc = loam_buf_add(out, line, bytes, err);
-		if (rc == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
-	}
-	return rc;
 }
 
 int loam_account_dir_set_aside(struct loam_account_store *store, const char *path,

@@ -138,17 +138,21 @@ static int run_here(struct loam_ask *ask, const struct loam_op *op,
 		    struct loam_err *err)
 {
 	const struct loam_ask_caller *caller = ask->caller;
+	struct loam_principal who = caller ? *caller->who : ask->admin;
 	struct loam_op_call call = { .context = caller ? caller->context : &ask->context,
-				     .who = caller ? caller->who : &ask->admin,
+				     .who = &who,
 				     .base_url = caller ? caller->base_url : ask->base_url,
 				     .body = body };
+	int rc = loam_auth_renew(call.context->auth, &who, err); /* stdin may have come slowly */
+	if (rc < 0)
+		return rc;
 	for (; words && words->name; words++) {
 		if (!words->value)
 			continue;
 		loam_assert(call.word_count < LOAM_OP_WORDS_MAX);
 		call.words[call.word_count++] = *words;
 	}
-	int rc = loam_op_run(op, &call, err);
+	rc = loam_op_run(op, &call, err);
 	if (rc < 0)
 		json_decref(call.answer);
 	else

@@ -469,6 +469,22 @@ int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_i
 	return rc;
 }
 
+int loam_auth_renew(struct loam_auth *auth, struct loam_principal *who, struct loam_err *err)
+{
+	struct loam_principal now;
+	if (who->kind == LOAM_ANONYMOUS || who->kind == LOAM_ADMIN)
+		return 0;
+	int rc = loam_auth_user(auth, who->user, who->token_id, &now, err);
+	if (rc < 0)
+		return rc;
+	now.kind = who->kind;
+	now.scope &= who->scope;
+	if (who->only_repo[0])
+		memcpy(now.only_repo, who->only_repo, sizeof(now.only_repo));
+	*who = now;
+	return 0;
+}
+
 int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,
 		       char out_id[24], struct loam_err *err)
 {

@@ -101,6 +101,9 @@ int loam_auth_forged(struct loam_auth *auth, const char *peer, struct loam_err *
  * the user is gone or disabled, or the token or key is gone or expired. */
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err);
+/* The same credential as of now, for what was begun with it a while ago: its account, groups and
+ * rights, cut by what cut it before. UNAUTHENTICATED as loam_auth_user; who is then as it was. */
+int loam_auth_renew(struct loam_auth *auth, struct loam_principal *who, struct loam_err *err);
 /* Whose SSH key is this? 1 with its id, 0 nobody's whose holder may come in. */
 int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,
 		       char out_id[24], struct loam_err *err);

@@ -325,8 +325,10 @@ static int finish(struct loam_web_request *request, struct loam_err *err)
 {
 	struct call *call = request->state;
 	int rc = read_call(request, call, err);
-	if (rc == 0 && call->is_upload)
-		rc = loam_lfs_caller_may(request, &call->caller, LOAM_WANT_WRITE, err);
+	if (rc == 0)
+		rc = loam_lfs_caller_may_still(request, &call->caller,
+					       call->is_upload ? LOAM_WANT_WRITE : LOAM_WANT_READ,
+					       err);
 	if (rc == 0)
 		rc = decide(loam_lfs_of(request), call, err);
 	if (rc < 0)

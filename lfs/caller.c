@@ -43,6 +43,14 @@ int loam_lfs_caller_may(const struct loam_web_request *request,
 			       NULL, err);
 }
 
+int loam_lfs_caller_may_still(const struct loam_web_request *request,
+			      struct loam_lfs_caller *caller, enum loam_want want,
+			      struct loam_err *err)
+{
+	int rc = loam_auth_renew(loam_lfs_context(request)->auth, &caller->who, err);
+	return rc < 0 ? rc : loam_lfs_caller_may(request, caller, want, err);
+}
+
 /* A good link is never held back by its neighbour's forged ones. */
 int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_link,
 		  struct loam_err *err)

@@ -32,6 +32,11 @@ int loam_lfs_caller_may(const struct loam_web_request *request,
 			const struct loam_lfs_caller *caller, enum loam_want want,
 			struct loam_err *err);
 
+/* The same caller's right as of now, behind a body that may have come slowly. */
+int loam_lfs_caller_may_still(const struct loam_web_request *request,
+			      struct loam_lfs_caller *caller, enum loam_want want,
+			      struct loam_err *err);
+
 /* The link of a transfer's request. DENIED; LIMITED for an address that brings forged ones. */
 int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_link,
 		  struct loam_err *err);

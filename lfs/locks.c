@@ -67,15 +67,18 @@ static json_t *one_lock(struct loam_lock *lock)
 	return json;
 }
 
-/* The body: an object, or nothing, which counts as {}. */
+/* The body: an object, or nothing, which counts as {}. May the caller still, behind it? */
 static int parse_call(const struct loam_web_request *request, json_t **out_call,
 		      struct loam_err *err)
 {
+	int rc = loam_lfs_caller_may_still(request, request->state, LOAM_WANT_WRITE, err);
+	if (rc < 0)
+		return rc;
 	if (request->body.bytes == 0) {
 		*out_call = json_object();
 		return 0;
 	}
-	int rc = loam_json_parse(request->body.data, request->body.bytes, out_call, err);
+	rc = loam_json_parse(request->body.data, request->body.bytes, out_call, err);
 	if (rc == 0 && !json_is_object(*out_call))
 		rc = loam_fail(err, LOAM_E_UNPROCESSABLE, "the call is no JSON object");
 	return rc < 0 ? rc : loam_lfs_ref_check(*out_call, err);

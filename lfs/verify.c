@@ -31,6 +31,8 @@ static int finish(struct loam_web_request *request, struct loam_err *err)
 	loam_auto_json json_t *call = NULL;
 	const char *oid = NULL;
 	uint64_t bytes, ino, held_bytes;
+	if (loam_lfs_link_may(loam_lfs_of(request)->auth, link, LOAM_WANT_WRITE, NULL, err) < 0)
+		return loam_lfs_transfer_error(err);
 	int rc = loam_json_parse(request->body.data, request->body.bytes, &call, err);
 	if (rc < 0)
 		return rc;

@@ -1,8 +1,9 @@
 /*
  * The API door (server/api.h): a request becomes a call of an operation, its answer JSON.
  *
- * Before the body is read: who asks, how often, and may he? Behind it: the body's members, and the
- * operation itself. An operation's row and its route have the same number.
+ * Before the body is read: who asks, how often, and may he? Behind it, which may be minutes later:
+ * may he still? The body's members, and the operation itself. An operation's row and its route have
+ * the same number.
  */
 #include "server/api.h"
 
@@ -136,12 +137,19 @@ static int begin_call(struct loam_web_request *request, struct loam_err *err)
 	return loam_op_check(state->op, &state->call, err);
 }
 
+/* Who holds back his body keeps no right by it. */
+static int may_still(struct call_state *state, struct loam_err *err)
+{
+	int rc = loam_auth_renew(state->call.context->auth, &state->who, err);
+	return rc < 0 ? rc : loam_op_check(state->op, &state->call, err);
+}
+
 static int finish_call(struct loam_web_request *request, struct loam_err *err)
 {
 	struct call_state *state = request->state;
 	struct loam_op_call *call = &state->call;
-	int rc = 0;
-	if (request->body.bytes > 0)
+	int rc = state->op->members ? may_still(state, err) : 0;
+	if (rc == 0 && request->body.bytes > 0)
 		rc = loam_json_parse(request->body.data, request->body.bytes, &state->body, err);
 	call->body = state->body;
 	if (rc == 0)

@@ -21,16 +21,21 @@ static const char *const commands_of[] = { [LOAM_UPLOAD_PACK] = "upload-pack",
 					   [LOAM_RECEIVE_PACK] = "receive-pack",
 					   [LOAM_UPLOAD_ARCHIVE] = "upload-archive" };
 
+void loam_git_slot_of(const struct loam_principal *who, const char *peer,
+		      char out[LOAM_GIT_SLOT_BYTES])
+{
+	if (who->kind == LOAM_ANONYMOUS)
+		snprintf(out, LOAM_GIT_SLOT_BYTES, "a:%s", peer);
+	else if (who->kind == LOAM_DEPLOY)
+		snprintf(out, LOAM_GIT_SLOT_BYTES, "k:%s", who->token_id);
+	else
+		snprintf(out, LOAM_GIT_SLOT_BYTES, "u:%u", who->uid);
+}
+
 bool loam_git_service_enter(struct loam_git_service *service, const char *peer)
 {
-	const struct loam_principal *who = &service->who;
 	char slot[LOAM_GIT_SLOT_BYTES];
-	if (who->kind == LOAM_ANONYMOUS)
-		snprintf(slot, sizeof(slot), "a:%s", peer);
-	else if (who->kind == LOAM_DEPLOY)
-		snprintf(slot, sizeof(slot), "k:%s", who->token_id);
-	else
-		snprintf(slot, sizeof(slot), "u:%u", who->uid);
+	loam_git_slot_of(&service->who, peer, slot);
 	if (!loam_git_slots_take(service->server->git_slots, slot, SLOT_WAIT_MS))
 		return false;
 	memcpy(service->slot, slot, sizeof(slot));

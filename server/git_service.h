@@ -41,6 +41,9 @@ struct loam_git_service {
 	size_t asked; /* refs that a push wants changed, for the audit log; 0: not known */
 };
 
+/* Under which key a principal's work is counted (server/git_slots.h). */
+void loam_git_slot_of(const struct loam_principal *who, const char *peer,
+		      char out[LOAM_GIT_SLOT_BYTES]);
 /* false: too many of this caller's children run already. */
 bool loam_git_service_enter(struct loam_git_service *service, const char *peer);
 

@@ -1,5 +1,5 @@
 /*
- * Places of git children by principal (server/git_slots.h). Step 5 of a push.
+ * Places of git children and SSH sessions by principal (server/git_slots.h). Step 5 of a push.
  *
  * The list holds only principals that run something, so it is never longer than the requests that
  * are served at once; a list is enough.

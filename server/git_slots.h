@@ -1,5 +1,6 @@
 /*
- * How many git children each principal runs at once: LOAM_GIT_CHILDREN_MAX.
+ * How many of a thing each principal has at once: git children (LOAM_GIT_CHILDREN_MAX), sessions of
+ * SSH (LOAM_SSH_SESSIONS_EACH).
  *
  * Threads: any. A caller over the bound waits for a while; who is still over it then is refused.
  */

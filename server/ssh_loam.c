@@ -9,7 +9,9 @@
 #include "auth/ask.h"
 #include "auth/commands.h"
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/cmd.h"
+#include "core/limits.h"
 #include "server/api.h"
 #include "server/ssh_command.h"
 #include "sync/commands.h"
@@ -56,8 +58,9 @@ static ssize_t read_session(void *arg, char *out, size_t out_bytes)
 {
 	struct loam_ssh_session *session = arg;
 	struct pollfd ready = { .fd = session->fds[0], .events = POLLIN };
+	struct loam_deadline deadline = loam_deadline_in(LOAM_HTTP_IDLE_SECONDS * 1000ull);
 	while (poll(&ready, 1, POLL_MS) <= 0)
-		if (loam_ssh_session_is_over(session))
+		if (loam_ssh_session_is_over(session) || loam_deadline_left_ms(deadline) == 0)
 			return -1;
 	return read(session->fds[0], out, out_bytes);
 }

@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "server/git_service.h"
 #include "server/ssh_command.h"
 #include "server/ssh_git.h"
 #include "server/ssh_lfs.h"
@@ -37,7 +38,7 @@ static int check_right(struct loam_ssh_session *session, struct loam_err *err)
 {
 	struct loam_auth *auth = session->server->auth;
 	int rc = loam_auth_user(auth, session->who.user, session->key_id, &session->who, err);
-	if (rc == 0)
+	if (rc == 0 && session->want != 0)
 		rc = loam_auth_check(auth, &session->who, &session->repo, session->want, NULL, err);
 	session->checked_ms = loam_clock_ms();
 	return rc;
@@ -48,7 +49,7 @@ bool loam_ssh_session_is_over(void *arg)
 	struct loam_ssh_session *session = arg;
 	if (*session->cut || shell_is_gone(session))
 		return true;
-	if (session->want == 0 || loam_clock_ms() - session->checked_ms < LOAM_SSH_RECHECK_MS)
+	if (loam_clock_ms() - session->checked_ms < LOAM_SSH_RECHECK_MS)
 		return false;
 	struct loam_err err = { 0 };
 	return check_right(session, &err) < 0;
@@ -221,6 +222,20 @@ static int run_line(struct loam_ssh_session *session, const char *line, int *out
 					      : run_on_repo(session, command, out_status, err);
 }
 
+/* One principal's sessions are not all that the door has. */
+static int run_in_place(struct loam_ssh_session *session, const char *command, int *out_status,
+			struct loam_err *err)
+{
+	char slot[LOAM_GIT_SLOT_BYTES];
+	loam_git_slot_of(&session->who, session->peer, slot);
+	if (!loam_git_slots_take(session->slots, slot, 0))
+		return loam_fail(err, LOAM_E_LIMITED, "%d sessions of yours run already; try again",
+				 LOAM_SSH_SESSIONS_EACH);
+	int rc = run_line(session, command, out_status, err);
+	loam_git_slots_give(session->slots, slot);
+	return rc;
+}
+
 int loam_ssh_session_run(struct loam_ssh_session *session, const char *command)
 {
 	struct loam_err err = { 0 };
@@ -232,7 +247,7 @@ int loam_ssh_session_run(struct loam_ssh_session *session, const char *command)
 	int rc = loam_auth_key(session->server->auth, session->key_id, &session->who, &err);
 	if (rc == 0) {
 		loam_audit_who(&session->who, session->key_id);
-		rc = run_line(session, command, &status, &err);
+		rc = run_in_place(session, command, &status, &err);
 	}
 	if (rc < 0)
 		loam_ssh_session_say(session, "%s", err.text);

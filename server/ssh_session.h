@@ -6,7 +6,8 @@
  *           └───── the session's stdin, stdout, stderr ────────┘
  *
  * The right is asked for before anything runs, and every LOAM_SSH_RECHECK_MS while it runs; the
- * session ends when `loam shell` has gone, when the right has, or when serve ends.
+ * session ends when `loam shell` has gone, when the right has, or when serve ends. One principal
+ * has LOAM_SSH_SESSIONS_EACH of them at once.
  *
  * Owner:   the caller keeps the struct and closes the descriptors.
  * Threads: one per session.
@@ -28,6 +29,7 @@ struct loam_ssh_session {
 	int fds[3];			/* stdin, stdout, stderr */
 	int control_fd;			/* readable or hung up once `loam shell` has gone */
 	const volatile bool *cut;	/* serve ends now */
+	struct loam_git_slots *slots;	/* places of sessions, by principal */
 	struct loam_principal who;	/* filled by run */
 	/* Of the check that is asked again. */
 	struct loam_repo repo;

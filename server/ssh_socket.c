@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/stream.h"
 #include "githook/channel.h"
+#include "server/git_slots.h"
 #include "server/ssh_session.h"
 
 #include "core/banned.h"
@@ -35,6 +36,7 @@ struct loam_ssh_socket {
 	char *path;
 	int fd;
 	pthread_t acceptor;
+	struct loam_git_slots *slots;
 	volatile bool cut;    /* sessions end now */
 	pthread_mutex_t lock; /* everything below */
 	unsigned connected;
@@ -212,6 +214,7 @@ static int answer_shell(struct talk *talk, const json_t *message, struct loam_er
 		.fds = { talk->fds[0], talk->fds[1], talk->fds[2] },
 		.control_fd = talk->fd,
 		.cut = &talk->socket->cut,
+		.slots = talk->socket->slots,
 	};
 	snprintf(session.key_id, sizeof(session.key_id), "%s", key);
 	copy_address(message, "peer", session.peer);
@@ -322,6 +325,7 @@ static void release(struct loam_ssh_socket *socket)
 		unlink(socket->path);
 	if (socket->fd >= 0)
 		close(socket->fd);
+	loam_git_slots_free(socket->slots);
 	pthread_mutex_destroy(&socket->lock);
 	free(socket->path);
 	free(socket);
@@ -334,6 +338,7 @@ int loam_ssh_socket_open(const char *path, int fd, struct loam_server *server,
 	socket->server = server;
 	socket->fd = fd;
 	socket->path = loam_xstrdup(path);
+	socket->slots = loam_git_slots_new(LOAM_SSH_SESSIONS_EACH);
 	pthread_mutex_init(&socket->lock, NULL);
 	if (pthread_create(&socket->acceptor, NULL, accept_talks, socket) != 0) {
 		release(socket);

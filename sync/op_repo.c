@@ -281,18 +281,20 @@ const struct loam_op loam_op_repo_visibility = {
 };
 
 /* Deploy keys, which a later repository of this name must not have; then the gate, with all below
- * it at one instant: from then on nobody finds it, and no half of a tree is ever seen. The commits
- * are set aside, not lost. */
+ * it at one instant: from then on nobody finds it, and no half of a tree is ever seen. A key that
+ * was added in between goes behind it. The commits are set aside, not lost. */
 static int delete_all(struct loam_op_call *call, struct loam_err *err)
 {
 	const struct loam_tree *tree = loam_auth_tree(call->context->auth);
 	char gate[LOAM_PATH_BYTES_MAX], links[LOAM_PATH_BYTES_MAX];
 	loam_tree_gate_path(tree, &call->repo, gate);
 	loam_tree_links_path(tree, &call->repo, links);
-	int rc = loam_account_store_drop_keys(loam_auth_accounts(call->context->auth),
-					      call->repo_text, err);
+	struct loam_account_store *accounts = loam_auth_accounts(call->context->auth);
+	int rc = loam_account_store_drop_keys(accounts, call->repo_text, err);
 	if (rc == 0)
 		rc = loam_staging_discard(tree, gate, err);
+	if (rc == 0)
+		rc = loam_account_store_drop_keys(accounts, call->repo_text, err);
 	if (rc == 0)
 		rc = loam_lfs_drop_repo(tree, &call->repo, err);
 	if (rc == 0)

@@ -32,7 +32,9 @@ for repo in private internal public; do
 	[ "$(cat "$MNT/models/alice/$repo/deep/weights.bin")" = "weights of $repo" ] || fail "not on the mount"
 done
 loam user disable eve
-export READ_ONLY BOUND EXPIRED REVOKED
+export READ_ONLY BOUND EXPIRED REVOKED ADMIN_carol ADMIN_dave
+ADMIN_carol=$(loam user token carol --scope admin 2>>"$DIR/commands.out")
+ADMIN_dave=$(loam user token dave --scope admin 2>>"$DIR/commands.out")
 READ_ONLY=$(loam user token carol --scope read 2>>"$DIR/commands.out")
 BOUND=$(loam user token alice --repo alice/private 2>>"$DIR/commands.out")
 EXPIRED=$(loam user token alice --days 1 --label old 2>"$DIR/token.out")
@@ -301,4 +303,62 @@ for i in $(seq 20); do
 	sleep 0.1
 done
 expect 200 "$status" "a link of an enabled account"
+
+step "who holds back the body of a call keeps no right by it"
+loam grant carol admin alice/private 2>>"$DIR/commands.out"
+loam repo create carol/gone --owner carol >>"$DIR/commands.out" 2>&1
+cat >"$DIR/held.py" <<'PY'
+import os
+import subprocess
+import time
+from doors import *
+
+env = os.environ
+key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+
+
+class Held:
+    """A call whose head the server has read and not refused; its body comes later."""
+
+    def __init__(self, what, wanted, method, path, auth, body, kind="application/json"):
+        self.what, self.wanted, self.body = what, wanted, json.dumps(body).encode()
+        self.link = socket.create_connection(("127.0.0.1", PORT), timeout=20)
+        self.link.sendall((f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {auth}\r\nContent-Type: {kind}\r\n"
+                           f"Content-Length: {len(self.body)}\r\nExpect: 100-continue\r\n\r\n").encode())
+        self.link.settimeout(20)
+        head = self.link.recv(4096)
+        check(True, head.startswith(b"HTTP/1.1 100"), what + ": the head", head[:60])
+
+    def end(self):
+        self.link.sendall(self.body)
+        answer = self.link.recv(65536)
+        check(self.wanted, int(answer.split()[1]), self.what, answer)
+        self.link.close()
+
+
+carol, strong = basic("carol", env["ADMIN_carol"]), basic("dave", env["ADMIN_dave"])
+entry = thing(b"weights of private\n")[1]
+held = [
+    Held("her own grant", 404, "PUT", "/api/v1/repos/alice/private/grants/carol", carol, {"right": "admin"}),
+    Held("a public repository", 404, "PUT", "/api/v1/repos/alice/private/visibility", carol, {"visibility": "public"}),
+    Held("a deploy key", 404, "POST", "/api/v1/repos/carol/gone/keys", carol, {"key": key, "write": True}),
+    Held("a fork", 404, "POST", "/api/v1/repos/alice/private/fork", carol, {"to": "carol/mine"}),
+    Held("a lock", 404, "POST", "/alice/private.git/info/lfs/locks", carol, {"path": "x"}, LFS),
+    Held("a batch", 404, "POST", "/alice/private.git/info/lfs/objects/batch", carol, {"operation": "download", "objects": [entry]}, LFS),
+    Held("a token", 401, "POST", "/api/v1/users/dave/tokens", strong, {"scope": "admin"}),
+    Held("a key", 401, "POST", "/api/v1/users/dave/keys", strong, {"key": key}),
+    Held("what is still allowed", 200, "PUT", "/api/v1/repos/carol/kept/grants/alice", carol, {"right": "read"}),
+]
+for words in (["revoke", "carol", "alice/private"], ["repo", "delete", "carol/gone"], ["user", "disable", "dave"]):
+    subprocess.run(["loam", *words], check=True, stderr=subprocess.DEVNULL)
+time.sleep(2)  # the bound of a revocation
+for call in held:
+    call.end()
+end()
+PY
+loam repo create carol/kept --owner carol >>"$DIR/commands.out" 2>&1
+python3 "$DIR/held.py" || fail "a right outlived its revocation"
+loam user enable dave
+! loam repo show alice/private | says carol || fail "carol is back: $(loam repo show alice/private)"
+[ "$(loam user key list dave --json)" = "[]" ] || fail "a disabled account got a key"
 check_volume

@@ -69,6 +69,33 @@ for path in user repos/alice/model repos users/alice/tokens; do
 	[ "$status" = 401 ] || [ "$status" = 403 ] || fail "an LFS token at /$path: $status $(cat "$DIR/http.out")"
 done
 
+step "a verb that waits for its stdin is done with the rights of when it comes"
+loam namespace create club --owner team >>"$DIR/commands.out" 2>&1
+loam repo create club/held --owner team >>"$DIR/commands.out" 2>&1
+make_key bob held
+mkfifo "$DIR/later"
+chmod 666 "$DIR/later"
+ssh_as bob loam repo key add club/held - --write <"$DIR/later" >"$DIR/held.out" 2>&1 &
+held=$!
+exec 8>"$DIR/later"
+waits() { pgrep -f "^$DIR/v/ssh/loam shell" >/dev/null; }
+wait_until 30 waits || fail "no session: $(cat "$DIR/held.out")"
+loam group member del team bob 2>>"$DIR/commands.out"
+sleep 2 # the bound of a revocation
+cat "$DIR/home/bob/.ssh/held.pub" >&8
+exec 8>&-
+! wait $held || fail "who left the group gave its repository a key: $(cat "$DIR/held.out")"
+grep -q "no repository" "$DIR/held.out" || fail "the refusal: $(cat "$DIR/held.out")"
+ssh_as bob loam user key add bob - <"$DIR/later" >"$DIR/held.out" 2>&1 &
+held=$!
+exec 8>"$DIR/later"
+wait_until 30 waits || fail "no session: $(cat "$DIR/held.out")"
+loam user disable bob
+wait_until 30 eval '! waits' || fail "the session of a disabled account waits on"
+exec 8>&-
+! wait $held || fail "a disabled account got a key: $(cat "$DIR/held.out")"
+loam user enable bob
+
 step "a deploy key has no verbs; a disabled account has none"
 make_key bob deploy
 loam repo key add alice/model "$DIR/home/bob/.ssh/deploy.pub" --write >>"$DIR/commands.out"

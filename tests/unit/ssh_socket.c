@@ -8,7 +8,9 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/limits.h"
 #include "core/stream.h"
+#include "server/ssh_session.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,10 +77,9 @@ static int connect_to(const struct world *world)
 	return fd;
 }
 
-/* Sends text with count copies of fd; the answer, free(). */
-static char *ask(const struct world *world, const char *text, int given, size_t count)
+/* Sends text with count copies of a descriptor. */
+static void send_with(int fd, const char *text, int given, size_t count)
 {
-	loam_auto_fd int fd = connect_to(world);
 	int fds[8] = { given, given, given, given, given, given, given, given };
 	union {
 		struct cmsghdr align;
@@ -96,6 +97,13 @@ static char *ask(const struct world *world, const char *text, int given, size_t 
 		memcpy(CMSG_DATA(head), fds, count * sizeof(int));
 	}
 	assert_int_equal(sendmsg(fd, &packet, MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* The same on a connection of its own; the answer, free(). */
+static char *ask(const struct world *world, const char *text, int given, size_t count)
+{
+	loam_auto_fd int fd = connect_to(world);
+	send_with(fd, text, given, count);
 	struct loam_buf answer = LOAM_BUF(1u << 20);
 	char piece[4096];
 	for (ssize_t got; (got = recv(fd, piece, sizeof(piece), 0)) > 0;)
@@ -238,6 +246,54 @@ static void a_hidden_repository_is_not_there(void **state)
 	expect_line(world, "git-lfs-transfer bob/shown upload", "1", "but not change it");
 }
 
+/* Starts a session that waits for its stdin; its end of the socket. */
+static int hold_session(struct world *world, const char *key, int client[2])
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, client), 0);
+	loam_auto_free char *text =
+		loam_xasprintf("{\"op\":\"shell\",\"key\":\"%s\",\"command\":\"loam wait\"}\n",
+			       key);
+	int fd = connect_to(world);
+	send_with(fd, text, client[1], 3);
+	return fd;
+}
+
+/* Says that it runs, then waits for its client's word. */
+static int wait_for_client(struct loam_ssh_session *session, char **words, size_t count)
+{
+	struct loam_err ignored = { 0 };
+	char byte;
+	assert_int_equal(loam_ssh_session_write(session, "+", 1, &ignored), 0);
+	return (int)read(session->fds[0], &byte, 1);
+}
+
+static void one_account_has_not_all_of_the_sessions(void **state)
+{
+	struct world *world = *state;
+	int fds[LOAM_SSH_SESSIONS_EACH], clients[LOAM_SSH_SESSIONS_EACH][2];
+	char byte;
+	world->server.ssh_loam = wait_for_client;
+	for (size_t i = 0; i < LOAM_SSH_SESSIONS_EACH; i++) {
+		fds[i] = hold_session(world, world->key.id, clients[i]);
+		assert_int_equal(read(clients[i][0], &byte, 1), 1);
+	}
+	expect_line(world, "loam wait", "1", "32 sessions of yours run already");
+	loam_tree_world_user(world->tree, "bob");
+	struct loam_ssh_key bobs;
+	assert_ok(loam_ssh_key_read(TYPE " " TWO, strlen(TYPE " " TWO), &bobs, &err));
+	snprintf(bobs.user, sizeof(bobs.user), "bob");
+	assert_ok(loam_account_store_add_key(loam_auth_accounts(world->tree->auth), &bobs, &err));
+	loam_auto_free char *said = run_line(world, bobs.id, "", "1");
+	assert_non_null(strstr(said, "hello bob"));
+	for (size_t i = 0; i < LOAM_SSH_SESSIONS_EACH; i++) {
+		close(clients[i][0]);
+		close(clients[i][1]);
+		assert_true(read(fds[i], &byte, 1) >= 0);
+		close(fds[i]);
+	}
+	expect_line(world, "", "1", "hello alice");
+}
+
 int main(void)
 {
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -247,6 +303,7 @@ int main(void)
 		WORLD_TEST(a_session_has_three_descriptors),
 		WORLD_TEST(what_is_refused_says_why_and_ends),
 		WORLD_TEST(a_hidden_repository_is_not_there),
+		WORLD_TEST(one_account_has_not_all_of_the_sessions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
