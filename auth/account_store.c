@@ -14,7 +14,10 @@
 
 #define CHANGE_TRIES	 20
 #define SECONDS_PER_DAY	 86400
-#define SNAPSHOT_LIFE_MS 60000
+#define NS_PER_MS	 1000000ull
+#define SNAPSHOT_LIFE_NS (60000 * NS_PER_MS)
+#define LIFE_NS		 (LOAM_ACCOUNTS_LIFE_MS * NS_PER_MS)
+#define LOOK_GAP_NS	 (1000 * NS_PER_MS / LOAM_ACCOUNT_LOOKS_PER_SECOND)
 
 struct snapshot {
 	struct loam_accounts *accounts; /* what callers hold */
@@ -24,15 +27,20 @@ struct snapshot {
 
 struct loam_account_store {
 	const struct loam_tree *tree;
-	pthread_mutex_t lock;	    /* everything below */
+	pthread_mutex_t lock;	    /* what is not under read_lock */
+	pthread_mutex_t turn_lock;  /* one waits for its turn to look again, the others for it */
 	pthread_mutex_t read_lock;  /* one refresh at a time */
 	struct snapshot *snapshots; /* newest first */
-	uint64_t looked_at_ms; /* when `inos` were last compared with the volume; 0: look now */
-	uint64_t read_at_ms;   /* when the newest snapshot was read */
+	uint64_t looked_at_ns; /* when `inos` were last compared with the volume; 0: look now */
+	uint64_t read_at_ns;   /* when the newest snapshot was read */
+	uint64_t turn_ns;      /* when the next look of get_since() is due */
+	unsigned waiting;      /* for their turn */
 	unsigned changes;      /* by this process */
 	uint64_t inos[LOAM_ACCOUNT_FILES];
-	uint64_t failed_at_ms;	 /* the last refresh without an answer; under read_lock, like its */
-	struct loam_err failure; /* reason */
+	/* Under read_lock: */
+	struct loam_files_trail trail; /* to /.loam/etc */
+	uint64_t failed_at_ns;	       /* the last refresh without an answer, */
+	struct loam_err failure;       /* and its reason */
 };
 
 int64_t loam_account_today(void)
@@ -59,6 +67,7 @@ int loam_account_store_open(const struct loam_tree *tree, struct loam_account_st
 	struct loam_account_store *store = loam_xnew(struct loam_account_store);
 	store->tree = tree;
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->turn_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
 	*out_store = store;
 	return 0;
@@ -75,6 +84,7 @@ void loam_account_store_close(struct loam_account_store *store)
 		store->snapshots = next;
 	}
 	pthread_mutex_destroy(&store->lock);
+	pthread_mutex_destroy(&store->turn_lock);
 	pthread_mutex_destroy(&store->read_lock);
 	free(store);
 }
@@ -101,22 +111,17 @@ static int read_file(struct loam_account_store *store, const char *path, uint64_
 	return rc < 0 ? loam_context(err, "read %s", path) : 0;
 }
 
+/* One trip. */
 static int read_inos(struct loam_account_store *store, uint64_t inos[LOAM_ACCOUNT_FILES],
 		     struct loam_err *err)
 {
-	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++) {
-		char path[LOAM_PATH_BYTES_MAX];
-		file_path(store, file, path);
-		struct loam_attr attr;
-		int rc = loam_files_lookup(store->tree->volume, path, &inos[file], &attr, err);
-		if (rc == -LOAM_E_NOT_FOUND) {
-			loam_err_clear(err);
-			inos[file] = 0;
-		} else if (rc < 0) {
-			return rc;
-		}
-	}
-	return 0;
+	const char *names[LOAM_ACCOUNT_FILES];
+	for (int file = 0; file < LOAM_ACCOUNT_FILES; file++)
+		names[file] = loam_account_file_name((enum loam_account_file)file);
+	char dir[LOAM_PATH_BYTES_MAX];
+	loam_tree_state_path(store->tree, "etc", dir);
+	return loam_files_inos(store->tree->volume, dir, names, LOAM_ACCOUNT_FILES, &store->trail,
+			       inos, err);
 }
 
 static int read_snapshot(struct loam_account_store *store, struct loam_accounts **out,
@@ -183,7 +188,7 @@ static void drop_unused(struct loam_account_store *store)
 /* With store->lock held. A look that one of our own changes overtook does not count. */
 static void note_look(struct loam_account_store *store, uint64_t now, unsigned changes)
 {
-	store->looked_at_ms = store->changes == changes ? now : 0;
+	store->looked_at_ns = store->changes == changes ? now : 0;
 }
 
 /* true: the newest snapshot holds what stands in these inodes. An expiry passes without any change
@@ -193,10 +198,17 @@ static bool is_current(struct loam_account_store *store, const uint64_t inos[LOA
 {
 	loam_guard(&store->lock);
 	if (!store->snapshots || memcmp(store->inos, inos, sizeof(store->inos)) != 0 ||
-	    now - store->read_at_ms >= SNAPSHOT_LIFE_MS)
+	    now - store->read_at_ns >= SNAPSHOT_LIFE_NS)
 		return false;
 	note_look(store, now, changes);
 	return true;
+}
+
+/* true: the files were compared with the newest snapshot at that time or later. */
+static bool is_looked_at_since(struct loam_account_store *store, uint64_t ns)
+{
+	loam_guard(&store->lock);
+	return store->snapshots && store->looked_at_ns != 0 && store->looked_at_ns >= ns;
 }
 
 static unsigned change_count(struct loam_account_store *store)
@@ -210,7 +222,7 @@ static unsigned change_count(struct loam_account_store *store)
 static int read_again(struct loam_account_store *store, bool fresh, struct loam_err *err)
 {
 	uint64_t inos[LOAM_ACCOUNT_FILES];
-	uint64_t now = loam_clock_ms();
+	uint64_t now = loam_clock_ns();
 	unsigned changes = change_count(store);
 	int rc = read_inos(store, inos, err);
 	if (rc < 0)
@@ -227,26 +239,78 @@ static int read_again(struct loam_account_store *store, bool fresh, struct loam_
 	snapshot->next = store->snapshots;
 	store->snapshots = snapshot;
 	memcpy(store->inos, inos, sizeof(store->inos));
-	store->read_at_ms = now;
+	store->read_at_ns = now;
 	note_look(store, now, changes);
 	drop_unused(store);
 	return 0;
 }
 
-/* Whoever has waited for a refresh that got no answer shares its failure: asking in its turn, the
- * last of many would be answered after many deadlines. */
-static int refresh(struct loam_account_store *store, bool fresh, struct loam_err *err)
+/* Whoever has waited for another's refresh shares what it found, and its failure: asking in its
+ * turn, the last of many would be answered after many deadlines. */
+static int refresh(struct loam_account_store *store, bool fresh, uint64_t asked_ns,
+		   struct loam_err *err)
 {
-	uint64_t asked_ms = loam_clock_ms();
 	loam_guard(&store->read_lock);
-	if (store->failed_at_ms >= asked_ms)
+	if (store->failed_at_ns >= asked_ns)
 		return loam_fail(err, store->failure.code, "%s", store->failure.text);
+	if (!fresh && is_looked_at_since(store, asked_ns))
+		return 0;
 	int rc = read_again(store, fresh, err);
 	if (rc == -LOAM_E_UNAVAILABLE) {
-		store->failed_at_ms = loam_clock_ms();
+		store->failed_at_ns = loam_clock_ns();
 		store->failure = *err;
 	}
 	return rc;
+}
+
+/* ---- looking again --------------------------------------------------------------------------- */
+
+/* When the next look may be made; it is made then. A quiet store has LOAM_ACCOUNT_LOOKS_AT_ONCE to
+ * spend, so that a client who offers many keys is not slowed down. may_wait false: 0 when it is not
+ * yet due. */
+static uint64_t take_turn(struct loam_account_store *store, bool may_wait)
+{
+	loam_guard(&store->lock);
+	uint64_t now = loam_clock_ns();
+	uint64_t saved = (LOAM_ACCOUNT_LOOKS_AT_ONCE - 1) * LOOK_GAP_NS;
+	if (store->turn_ns + saved < now)
+		store->turn_ns = now - saved;
+	uint64_t turn = store->turn_ns;
+	if (turn > now && !may_wait)
+		return 0;
+	store->turn_ns += LOOK_GAP_NS;
+	return turn;
+}
+
+/* Whoever comes while another waits shares its look, if that begins after the question. */
+static int look_in_turn(struct loam_account_store *store, uint64_t asked_ns, struct loam_err *err)
+{
+	loam_guard(&store->turn_lock);
+	if (is_looked_at_since(store, asked_ns))
+		return 0;
+	loam_clock_sleep_until_ns(take_turn(store, true));
+	return refresh(store, false, asked_ns, err);
+}
+
+static bool may_queue(struct loam_account_store *store)
+{
+	loam_guard(&store->lock);
+	if (store->waiting >= LOAM_ACCOUNT_LOOKS_WAITING_MAX)
+		return false;
+	store->waiting++;
+	return true;
+}
+
+static int look_again(struct loam_account_store *store, uint64_t asked_ns, bool may_wait,
+		      struct loam_err *err)
+{
+	if (may_wait && may_queue(store)) {
+		int rc = look_in_turn(store, asked_ns, err);
+		loam_guard(&store->lock);
+		store->waiting--;
+		return rc;
+	}
+	return take_turn(store, false) ? refresh(store, false, asked_ns, err) : 0;
 }
 
 const struct loam_accounts *loam_account_store_peek(struct loam_account_store *store)
@@ -258,20 +322,31 @@ const struct loam_accounts *loam_account_store_peek(struct loam_account_store *s
 	return store->snapshots->accounts;
 }
 
+/* The newest snapshot, unless reading it failed. */
+static int hand_out(struct loam_account_store *store, int rc,
+		    const struct loam_accounts **out_accounts, struct loam_err *err)
+{
+	if (rc < 0)
+		return loam_context(err, "read the accounts");
+	*out_accounts = loam_account_store_peek(store);
+	return 0;
+}
+
 int loam_account_store_get(struct loam_account_store *store, bool fresh,
 			   const struct loam_accounts **out_accounts, struct loam_err *err)
 {
-	pthread_mutex_lock(&store->lock);
-	bool usable = !fresh && store->snapshots &&
-		      loam_clock_ms() - store->looked_at_ms < LOAM_ACCOUNTS_LIFE_MS;
-	pthread_mutex_unlock(&store->lock);
-	if (!usable) {
-		int rc = refresh(store, fresh, err);
-		if (rc < 0)
-			return loam_context(err, "read the accounts");
-	}
-	*out_accounts = loam_account_store_peek(store);
-	return 0;
+	uint64_t now = loam_clock_ns();
+	bool usable = !fresh && is_looked_at_since(store, now - LIFE_NS);
+	int rc = usable ? 0 : refresh(store, fresh, now, err);
+	return hand_out(store, rc, out_accounts, err);
+}
+
+int loam_account_store_get_since(struct loam_account_store *store, uint64_t asked_ns, bool may_wait,
+				 const struct loam_accounts **out_accounts, struct loam_err *err)
+{
+	bool usable = is_looked_at_since(store, asked_ns);
+	int rc = usable ? 0 : look_again(store, asked_ns, may_wait, err);
+	return hand_out(store, rc, out_accounts, err);
 }
 
 void loam_account_store_put(struct loam_account_store *store, const struct loam_accounts *accounts)
@@ -372,7 +447,7 @@ int loam_account_store_put_line(struct loam_account_store *store, enum loam_acco
 int loam_account_store_settle(struct loam_account_store *store, int rc, struct loam_err *err)
 {
 	pthread_mutex_lock(&store->lock);
-	store->looked_at_ms = 0; /* our own change is seen at once */
+	store->looked_at_ns = 0; /* our own change is seen at once */
 	store->changes++;
 	pthread_mutex_unlock(&store->lock);
 	return rc < 0 ? rc : loam_meta_barrier(store->tree->volume->meta, err);

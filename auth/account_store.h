@@ -4,8 +4,8 @@
  * Files: /.loam/etc/passwd group shadow gshadow tokens; `next`, the next number to give (one
  * counter for uid and gid, never going back); `retired`, numbers of what was removed, which it
  * skips. Groups are changed through auth/groups.h. A change made anywhere is seen within
- * LOAM_ACCOUNTS_LIFE_MS. Threads: any. Durable: a changing call returns behind the metadata
- * barrier.
+ * LOAM_ACCOUNTS_LIFE_MS, and at once by who looks again before he says no. Threads: any. Durable:
+ * a changing call returns behind the metadata barrier.
  */
 #ifndef LOAM_AUTH_ACCOUNT_STORE_H
 #define LOAM_AUTH_ACCOUNT_STORE_H
@@ -23,6 +23,18 @@ void loam_account_store_close(struct loam_account_store *store);
 /* A counted snapshot, at most LOAM_ACCOUNTS_LIFE_MS old; put() releases it. fresh: read now. */
 int loam_account_store_get(struct loam_account_store *store, bool fresh,
 			   const struct loam_accounts **out_accounts, struct loam_err *err);
+/*
+ * A snapshot for which the files were looked at no earlier than asked_ns (loam_clock_ns): what was
+ * made before the question stands in it. One trip when no file has changed.
+ *
+ * All callers together look LOAM_ACCOUNT_LOOKS_PER_SECOND times a second at most: who is not yet
+ * served waits for the next look and shares it. What was read last, as get() gives it, is the
+ * answer when may_wait is false and no look is due, and for those beyond
+ * LOAM_ACCOUNT_LOOKS_WAITING_MAX: guessers can neither load Redis nor take up the server's threads.
+ * Only behind a get().
+ */
+int loam_account_store_get_since(struct loam_account_store *store, uint64_t asked_ns, bool may_wait,
+				 const struct loam_accounts **out_accounts, struct loam_err *err);
 /* What was read last, however old, without a trip; NULL before the first reading. For words of the
  * log, never for a decision. put() releases it. */
 const struct loam_accounts *loam_account_store_peek(struct loam_account_store *store);

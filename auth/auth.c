@@ -223,15 +223,49 @@ static void remember(struct loam_auth *auth, const uint8_t mac[LOAM_SHA256_BYTES
 	slot->until_ms = loam_clock_ms() + REMEMBERED_MS;
 }
 
+/*
+ * What is asked of the accounts. May run twice: with is_last false on what is known already, where
+ * "no" only means that they are looked at again, then on what they are now. What is not found may
+ * be a second younger than the snapshot, and its maker tries it at once.
+ */
+typedef int question_fn(struct loam_auth *auth, const struct loam_accounts *accounts,
+			const void *what, bool is_last, struct loam_principal *out_who,
+			struct loam_err *err);
+
+static int ask_accounts(struct loam_auth *auth, question_fn *question, const void *what,
+			bool may_wait, struct loam_principal *out_who, struct loam_err *err)
+{
+	uint64_t asked_ns = loam_clock_ns();
+	const struct loam_accounts *accounts = NULL;
+	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	if (rc < 0)
+		return rc;
+	rc = question(auth, accounts, what, false, out_who, err);
+	loam_account_store_put(auth->accounts, accounts);
+	if (rc != -LOAM_E_UNAUTHENTICATED)
+		return rc;
+	loam_err_clear(err);
+	rc = loam_account_store_get_since(auth->accounts, asked_ns, may_wait, &accounts, err);
+	if (rc < 0)
+		return rc;
+	rc = question(auth, accounts, what, true, out_who, err);
+	loam_account_store_put(auth->accounts, accounts);
+	return rc;
+}
+
+/* The one yescrypt is done on the newest accounts, for a name that nobody has too: unknown names
+ * and wrong passwords cost the same look and the same work. */
 static int check_password(struct loam_auth *auth, const struct loam_accounts *accounts,
-			  const char *user, const char *password, struct loam_principal *out_who,
-			  struct loam_err *err)
+			  const char *user, const char *password, bool is_last,
+			  struct loam_principal *out_who, struct loam_err *err)
 {
 	const struct loam_account *account = loam_accounts_by_name(accounts, user);
 	bool usable = account && !account->disabled;
 	uint8_t mac[LOAM_SHA256_BYTES];
 	credential_mac(auth, user, password, usable ? account->hash : "", mac);
 	if (!usable || !is_remembered(auth, mac)) {
+		if (!is_last)
+			return wrong(err);
 		int rc = loam_password_check(password, usable ? account->hash : NULL, err);
 		if (rc < 0)
 			return rc;
@@ -280,15 +314,15 @@ static int check_token(const struct loam_accounts *accounts, const char *user, c
 
 /* A token may come as password, or as user name with an empty or "x-oauth-basic" password. */
 static int check_basic(struct loam_auth *auth, const struct loam_accounts *accounts,
-		       const char *user, const char *password, struct loam_principal *out_who,
-		       struct loam_err *err)
+		       const char *user, const char *password, bool is_last,
+		       struct loam_principal *out_who, struct loam_err *err)
 {
 	if (strncmp(user, "hf_", 3) == 0 &&
 	    (password[0] == '\0' || strcmp(password, "x-oauth-basic") == 0))
 		return check_token(accounts, "", user, out_who, err);
 	if (loam_token_is_plausible(password))
 		return check_token(accounts, user, password, out_who, err);
-	return check_password(auth, accounts, user, password, out_who, err);
+	return check_password(auth, accounts, user, password, is_last, out_who, err);
 }
 
 struct credentials {
@@ -323,18 +357,14 @@ static bool parse_header(const char *header, struct credentials *out)
 	return true;
 }
 
-static int check_credentials(struct loam_auth *auth, const struct credentials *given,
-			     struct loam_principal *out_who, struct loam_err *err)
+static int check_credentials(struct loam_auth *auth, const struct loam_accounts *accounts,
+			     const void *what, bool is_last, struct loam_principal *out_who,
+			     struct loam_err *err)
 {
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
-	if (rc < 0)
-		return rc;
-	rc = given->bearer
-		     ? check_token(accounts, "", given->text, out_who, err)
-		     : check_basic(auth, accounts, given->text, given->password, out_who, err);
-	loam_account_store_put(auth->accounts, accounts);
-	return rc;
+	const struct credentials *given = what;
+	return given->bearer ? check_token(accounts, "", given->text, out_who, err)
+			     : check_basic(auth, accounts, given->text, given->password, is_last,
+					   out_who, err);
 }
 
 static bool carries_token(const struct credentials *given)
@@ -355,7 +385,8 @@ static void note_claim(struct loam_auth *auth, const char *name)
 }
 
 /* A right token is never held back by wrong logins from its address: 256 bits are not guessed, and
- * a forgotten script with an old one shall not lock out a whole office. A wrong one is held. */
+ * a forgotten script with an old one shall not lock out a whole office. A wrong one is held, and
+ * does not wait for the accounts to be looked at again. */
 int loam_auth_header(struct loam_auth *auth, const char *header, const char *peer,
 		     struct loam_principal *out_who, struct loam_err *err)
 {
@@ -368,17 +399,18 @@ int loam_auth_header(struct loam_auth *auth, const char *header, const char *pee
 	bool parsed = parse_header(header, &given);
 	const char *account = !parsed || given.bearer ? "" : given.text;
 	bool by_token = parsed && carries_token(&given);
-	int rc = by_token ? 0 : loam_guess_check(auth->guess, peer, account, err);
-	if (rc == 0)
-		rc = parsed ? check_credentials(auth, &given, out_who, err) : wrong(err);
-	if (rc == -LOAM_E_UNAUTHENTICATED && by_token) {
-		struct loam_err held = { 0 };
-		if (loam_guess_check(auth->guess, peer, account, &held) < 0) {
-			*err = held;
-			rc = -(int)held.code;
-		}
+	struct loam_err held = { 0 };
+	int rc = loam_guess_check(auth->guess, peer, account, &held);
+	bool is_held = rc < 0;
+	if (by_token || !is_held)
+		rc = parsed ? ask_accounts(auth, check_credentials, &given, !is_held, out_who, err)
+			    : wrong(err);
+	bool is_wrong = rc == -LOAM_E_UNAUTHENTICATED;
+	if (is_held && (is_wrong || !by_token)) {
+		*err = held;
+		rc = -(int)held.code;
 	}
-	if (rc == -LOAM_E_UNAUTHENTICATED)
+	if (is_wrong && !is_held)
 		loam_guess_failed(auth->guess, peer, account);
 	else if (rc == 0 && !by_token)
 		loam_guess_succeeded(auth->guess, peer, account);
@@ -435,9 +467,15 @@ static int fill_from_key(const struct loam_accounts *accounts, const struct loam
 	return 0;
 }
 
-static int find_user(const struct loam_accounts *accounts, const char *user, const char *token_id,
-		     struct loam_principal *out_who, struct loam_err *err)
+struct user_question {
+	const char *user, *token_id;
+};
+
+static int find_user(struct loam_auth *auth, const struct loam_accounts *accounts, const void *what,
+		     bool is_last, struct loam_principal *out_who, struct loam_err *err)
 {
+	const char *user = ((const struct user_question *)what)->user;
+	const char *token_id = ((const struct user_question *)what)->token_id;
 	if (loam_ssh_key_is_id(token_id)) {
 		const struct loam_ssh_key *key = loam_accounts_key(accounts, token_id);
 		if (key && strcmp(key->user, user) == 0)
@@ -458,12 +496,8 @@ static int find_user(const struct loam_accounts *accounts, const char *user, con
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err)
 {
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
-	if (rc < 0)
-		return rc;
-	rc = find_user(accounts, user, token_id, out_who, err);
-	loam_account_store_put(auth->accounts, accounts);
+	const struct user_question what = { user, token_id };
+	int rc = ask_accounts(auth, find_user, &what, true, out_who, err);
 	if (rc == 0)
 		loam_audit_who(out_who, NULL);
 	return rc;
@@ -485,35 +519,49 @@ int loam_auth_renew(struct loam_auth *auth, struct loam_principal *who, struct l
 	return 0;
 }
 
+struct key_question {
+	const char *type, *base64;
+};
+
+static int find_key_text(struct loam_auth *auth, const struct loam_accounts *accounts,
+			 const void *what, bool is_last, struct loam_principal *out_who,
+			 struct loam_err *err)
+{
+	const struct key_question *asked = what;
+	const struct loam_ssh_key *key = loam_accounts_key_by_base64(accounts, asked->base64);
+	if (!key || strcmp(key->type, asked->type) != 0)
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "nobody's key");
+	return fill_from_key(accounts, key, out_who, err);
+}
+
 int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,
 		       char out_id[24], struct loam_err *err)
 {
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
+	const struct key_question what = { type, base64 };
+	struct loam_principal who;
+	int rc = ask_accounts(auth, find_key_text, &what, true, &who, err);
+	if (rc == -LOAM_E_UNAUTHENTICATED) {
+		loam_err_clear(err);
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
-	const struct loam_ssh_key *key = loam_accounts_key_by_base64(accounts, base64);
-	struct loam_principal who;
-	struct loam_err closed = { 0 };
-	bool found = key && strcmp(key->type, type) == 0 &&
-		     fill_from_key(accounts, key, &who, &closed) == 0;
-	if (found)
-		snprintf(out_id, 24, "%s", key->id);
-	loam_account_store_put(auth->accounts, accounts);
-	return found;
+	snprintf(out_id, 24, "%s", who.token_id);
+	return 1;
+}
+
+static int find_key(struct loam_auth *auth, const struct loam_accounts *accounts, const void *what,
+		    bool is_last, struct loam_principal *out_who, struct loam_err *err)
+{
+	const struct loam_ssh_key *key = loam_accounts_key(accounts, what);
+	return key ? fill_from_key(accounts, key, out_who, err)
+		   : loam_fail(err, LOAM_E_UNAUTHENTICATED, "the key is gone");
 }
 
 int loam_auth_key(struct loam_auth *auth, const char *id, struct loam_principal *out_who,
 		  struct loam_err *err)
 {
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(auth->accounts, false, &accounts, err);
-	if (rc < 0)
-		return rc;
-	const struct loam_ssh_key *key = loam_accounts_key(accounts, id);
-	rc = key ? fill_from_key(accounts, key, out_who, err)
-		 : loam_fail(err, LOAM_E_UNAUTHENTICATED, "the key is gone");
-	loam_account_store_put(auth->accounts, accounts);
+	int rc = ask_accounts(auth, find_key, id, true, out_who, err);
 	if (rc == 0)
 		loam_audit_who(out_who, NULL);
 	return rc;

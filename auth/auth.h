@@ -88,6 +88,11 @@ bool loam_auth_scope_allows(unsigned scope, enum loam_want want);
 const char *loam_want_name(enum loam_want want);
 int loam_want_parse(const char *text, enum loam_want *out, struct loam_err *err);
 
+/*
+ * Who is it? loam_auth_header, _user, _key_find and _key answer from accounts that were looked at
+ * within LOAM_ACCOUNTS_LIFE_MS, and look again before they say no: a token, password, key or
+ * account works as soon as the command that made it has returned, on whatever node.
+ */
 /* The principal of an Authorization header (Basic with password or token, Bearer); NULL: anonymous.
  * UNAUTHENTICATED with one fixed text for everything wrong; BUSY when too many guesses run.
  * peer: address for the slow-down against guessing. */

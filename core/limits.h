@@ -61,6 +61,10 @@
 #define LOAM_GROUP_LINE_BYTES_MAX   (80u << 10) /* 2,000 names of 32 bytes, and the rest */
 #define LOAM_USER_GROUPS_MAX	    256
 #define LOAM_REPO_SEGMENT_BYTES_MAX 96
+/* Looks at the account files before an answer no (auth/account_store.h) */
+#define LOAM_ACCOUNT_LOOKS_PER_SECOND  4u
+#define LOAM_ACCOUNT_LOOKS_AT_ONCE     8u /* after a quiet while */
+#define LOAM_ACCOUNT_LOOKS_WAITING_MAX 32u
 
 /* SSH */
 #define LOAM_SSH_COMMAND_BYTES_MAX 8192

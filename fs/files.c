@@ -11,6 +11,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/hash.h"
+#include "fs/meta/rules.h"
 #include "fs/meta/txn.h"
 
 #include <string.h>
@@ -91,6 +92,102 @@ int loam_files_parent(struct loam_volume *volume, const char *path, uint64_t *ou
 	rc = next_segment(&last, out_name, err);
 	return rc < 0 ? rc : 0;
 }
+
+/* ---- names of one directory ------------------------------------------------------------------ */
+
+struct look {
+	const char *dir;
+	const char *const *names;
+	size_t name_count;
+	struct loam_files_trail *trail;
+	uint64_t *inos;
+};
+
+static int check_dir(const struct loam_dentry *entry, const char *dir, struct loam_err *err)
+{
+	if (entry->type == LOAM_TYPE_DIR)
+		return 0;
+	return entry->type == LOAM_TYPE_SYMLINK
+		       ? loam_fail(err, LOAM_E_LOOP, "a symbolic link stands in %s", dir)
+		       : loam_fail(err, LOAM_E_NOT_DIR, "%s is not a directory", dir);
+}
+
+/* Everything that will be read if the directories are where they were. */
+static int want_look(struct loam_txn *txn, const struct look *look, struct loam_err *err)
+{
+	uint64_t ino = LOAM_INO_ROOT;
+	struct loam_name name;
+	const char *rest = look->dir;
+	int more = 0;
+	for (size_t depth = 0; ino != 0; depth++) {
+		more = next_segment(&rest, &name, err);
+		if (more <= 0)
+			break;
+		loam_txn_want_dentry(txn, ino, name);
+		ino = depth < LOAM_FILES_TRAIL_MAX ? look->trail->inos[depth] : 0;
+	}
+	for (size_t i = 0; ino != 0 && more == 0 && i < look->name_count; i++)
+		loam_txn_want_dentry(txn, ino, loam_name_of(look->names[i]));
+	return more < 0 ? more : 0;
+}
+
+/* 1 with the directory's inode, 0 it is missing. */
+static int walk_look(struct loam_txn *txn, const struct look *look, uint64_t *out_ino,
+		     struct loam_err *err)
+{
+	struct loam_name name;
+	const char *rest = look->dir;
+	*out_ino = LOAM_INO_ROOT;
+	for (size_t depth = 0;; depth++) {
+		int more = next_segment(&rest, &name, err);
+		if (more <= 0)
+			return more < 0 ? more : 1;
+		struct loam_dentry entry;
+		int rc = loam_txn_dentry(txn, *out_ino, name, &entry, err);
+		if (rc == 1 && check_dir(&entry, look->dir, err) < 0)
+			return -(int)err->code;
+		if (rc != 1)
+			return rc;
+		*out_ino = entry.ino;
+		if (depth < LOAM_FILES_TRAIL_MAX)
+			look->trail->inos[depth] = entry.ino;
+	}
+}
+
+static int look_txn(struct loam_txn *txn, void *arg, struct loam_err *err)
+{
+	const struct look *look = arg;
+	memset(look->inos, 0, look->name_count * sizeof(look->inos[0]));
+	uint64_t dir;
+	int rc = want_look(txn, look, err);
+	if (rc == 0)
+		rc = walk_look(txn, look, &dir, err);
+	if (rc <= 0)
+		return rc;
+	for (size_t i = 0; i < look->name_count; i++)
+		loam_txn_want_dentry(txn, dir, loam_name_of(look->names[i]));
+	for (size_t i = 0; i < look->name_count; i++) {
+		struct loam_dentry entry;
+		rc = loam_txn_dentry(txn, dir, loam_name_of(look->names[i]), &entry, err);
+		if (rc < 0)
+			return rc;
+		look->inos[i] = rc == 1 ? entry.ino : 0;
+	}
+	return 0;
+}
+
+int loam_files_inos(struct loam_volume *volume, const char *dir, const char *const *names,
+		    size_t name_count, struct loam_files_trail *trail, uint64_t *out_inos,
+		    struct loam_err *err)
+{
+	struct look look = { dir, names, name_count, trail, out_inos };
+	int rc = loam_rules_alive(volume->meta, err);
+	if (rc == 0)
+		rc = loam_meta_run(volume->meta, 0, look_txn, &look, err);
+	return rc < 0 ? loam_context(err, "look into %s", dir) : 0;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int make_dir(struct loam_volume *volume, uint64_t parent, struct loam_name name,
 		    const struct loam_who *owner, uint16_t mode, uint8_t attr_flags, uint64_t *ino,

@@ -16,6 +16,18 @@ int loam_files_lookup(struct loam_volume *volume, const char *path, uint64_t *ou
 /* The parent directory and the last name (borrowed from path). */
 int loam_files_parent(struct loam_volume *volume, const char *path, uint64_t *out_parent,
 		      struct loam_name *out_name, struct loam_err *err);
+/*
+ * The inodes behind several names of one directory, as the volume has them now; 0 for a name that
+ * is missing, and for all of them when the directory is. One round trip while the directory stands
+ * where the last call with this trail found it. Errors: NOT_DIR, LOOP.
+ */
+#define LOAM_FILES_TRAIL_MAX 16
+struct loam_files_trail {		     /* zeroed before the first call */
+	uint64_t inos[LOAM_FILES_TRAIL_MAX]; /* of the path's directories, a hint; 0 unknown */
+};
+int loam_files_inos(struct loam_volume *volume, const char *dir, const char *const *names,
+		    size_t name_count, struct loam_files_trail *trail, uint64_t *out_inos,
+		    struct loam_err *err);
 /* Makes what is missing, owned by uid:gid with mode; what is there must be a directory. */
 int loam_files_mkdirs(struct loam_volume *volume, const char *path, uint32_t uid, uint32_t gid,
 		      uint16_t mode, uint8_t attr_flags, uint64_t *out_ino, struct loam_err *err);

@@ -78,6 +78,9 @@ as alice git -C "$work" push -q origin main 2>/dev/null
 ask() { curl -sf -u "alice:$TOKEN_alice" -o "$DIR/answer" "$@" || fail "curl $*"; }
 refs() { ask "$URL/team/model.git/info/refs?service=git-upload-pack"; }
 
+# Who is not known is looked for once more before the answer no: that must stay one trip.
+wrong_token() { expect 401 "$(http_status -u "x:hf_$1" "$URL/team/model.git/info/refs?service=git-upload-pack")" "a wrong token"; }
+
 oid_of() { printf 'object %s' "$1" | sha256sum | cut -d' ' -f1; }
 batch() # operation, first, count
 {
@@ -136,11 +139,13 @@ push_many() { push; }
 step "the server"
 printf '%-44s %5s %5s\n' operation trips most
 counted "info/refs: who is it, may they read" refs
+counted "a token that nobody has" wrong_token
 counted "LFS batch, upload, 1 object" batch_one
 counted "LFS batch, upload, 100 objects" batch_many
 counted "LFS upload of a small object" put
 counted "LFS download of a small object" get
 counted "git push of 1 small file, with publish" push_one
 counted "git push of 200 small files, with publish" push_many
+[ "${MEDIAN[wrong_token]}" -le 2 ] || fail "looking for a token again costs more than a trip"
 [ "${MEDIAN[batch_many]}" -le $((MEDIAN[batch_one] + 20)) ] || fail "a batch costs trips per object"
 [ "${MEDIAN[push_many]}" -le $((MEDIAN[push_one] + 50)) ] || fail "a publish costs trips per file"

@@ -214,6 +214,38 @@ static void owner_and_mode_are_those_that_were_asked_for(void **state)
 	assert_int_equal(attr.flags & LOAM_FLAG_SKIP_TRASH, LOAM_FLAG_SKIP_TRASH);
 }
 
+static const char *const three[] = { "one", "missing", "two" };
+
+static void look(struct loam_volume *volume, struct loam_files_trail *trail, uint64_t out[3])
+{
+	assert_ok(loam_files_inos(volume, ROOT "/d", three, 3, trail, out, &err));
+}
+
+static void names_of_a_directory_are_found_together_wherever_it_moves(void **state)
+{
+	struct loam_volume *volume = volume_of(state);
+	struct loam_files_trail trail = { 0 };
+	uint64_t inos[3], ino;
+	look(volume, &trail, inos);
+	assert_true(inos[0] == 0 && inos[1] == 0 && inos[2] == 0);
+	for (int round = 0; round < 3; round++) {
+		assert_ok(loam_files_mkdirs(volume, ROOT "/d", 0, 0, 0700, 0, &ino, &err));
+		assert_ok(loam_files_write(volume, ROOT "/d/one", 0, 0, 0600, "1", 1, &err));
+		look(volume, &trail, inos);
+		assert_int_equal(inos[0], ino_of(volume, ROOT "/d/one"));
+		assert_true(inos[1] == 0 && inos[2] == 0);
+		assert_ok(loam_files_write(volume, ROOT "/d/two", 0, 0, 0600, "2", 1, &err));
+		look(volume, &trail, inos);
+		assert_int_equal(inos[2], ino_of(volume, ROOT "/d/two"));
+		assert_ok(loam_files_remove(volume, ROOT "/d", &err));
+		look(volume, &trail, inos);
+		assert_true(inos[0] == 0 && inos[1] == 0 && inos[2] == 0);
+	}
+	assert_ok(loam_files_write(volume, ROOT "/d", 0, 0, 0600, "3", 1, &err));
+	assert_code(loam_files_inos(volume, ROOT "/d", three, 3, &trail, inos, &err),
+		    LOAM_E_NOT_DIR);
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, loam_tree_world_setup, loam_tree_world_teardown)
 
@@ -228,6 +260,7 @@ int main(void)
 		TEST(a_directory_in_the_place_of_a_file_stays),
 		TEST(a_big_file_is_read_as_it_was_written_up_to_the_readers_limit),
 		TEST(owner_and_mode_are_those_that_were_asked_for),
+		TEST(names_of_a_directory_are_found_together_wherever_it_moves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
