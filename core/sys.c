@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_STEP_BYTES (64u << 10)
+#define READ_STEP_BYTES	 (64u << 10)
+#define DIRECT_BYTES_MIN (1u << 20)
 
 int loam_sys_pread(int fd, void *out, size_t bytes, uint64_t offset, size_t *out_read,
 		   struct loam_err *err)
@@ -120,6 +121,23 @@ int loam_sys_renameat(int from_dir, const char *from, int to_dir, const char *to
 		return rc;
 	if (renameat(from_dir, from, to_dir, to) < 0)
 		return loam_fail_errno(err, "rename %s to %s", from, to);
+	return 0;
+}
+
+bool loam_sys_may_go_direct(const void *data, size_t bytes, uint64_t offset)
+{
+	return bytes >= DIRECT_BYTES_MIN && bytes % LOAM_DIRECT_ALIGNMENT == 0 &&
+	       offset % LOAM_DIRECT_ALIGNMENT == 0 && (uintptr_t)data % LOAM_DIRECT_ALIGNMENT == 0;
+}
+
+int loam_sys_reopen(int fd, int flags, int *out_fd, struct loam_err *err)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	int again = open(name, flags | O_CLOEXEC);
+	if (again < 0)
+		return loam_fail_errno(err, "open %s", name);
+	*out_fd = again;
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,6 +26,15 @@ int loam_sys_fdatasync(int fd, struct loam_err *err);
 int loam_sys_fsync(int fd, struct loam_err *err);
 int loam_sys_renameat(int from_dir, const char *from, int to_dir, const char *to,
 		      struct loam_err *err);
+#define LOAM_DIRECT_ALIGNMENT 4096
+
+/*
+ * May these bytes go past the page cache (O_DIRECT)? Only whole pages in page-aligned memory, and
+ * so many that the disk is not asked for crumbs. The file system may still refuse: INVALID.
+ */
+bool loam_sys_may_go_direct(const void *data, size_t bytes, uint64_t offset);
+/* A second descriptor of the same file, opened anew with flags, whatever its name is by now. */
+int loam_sys_reopen(int fd, int flags, int *out_fd, struct loam_err *err);
 /* The rest of the file, at most out's limit (TOO_LARGE). */
 int loam_fd_read_all(int fd, struct loam_buf *out, struct loam_err *err);
 int loam_path_read_all(const char *path, struct loam_buf *out, struct loam_err *err);

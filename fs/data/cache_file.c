@@ -9,6 +9,12 @@
  * means that nobody took the block away meanwhile. The mark of a complete file names its key and
  * the mtime it had: bytes that somebody changed later make it doubtful, and it is checked again. A
  * complete file is never written but to mend a block whose checksum failed.
+ *
+ * Whole blocks are written past the page cache: who waits for the bytes has them from memory
+ * already, a copy into fresh pages costs more than the disk does, and writers of one file through
+ * the page cache wait for each other. The file was made in its final size, so that such a write
+ * never moves its end. The system drops what it kept of the range; a mended block goes the ordinary
+ * way, since others may have the file mapped.
  */
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -39,6 +45,8 @@ void loam_cache_file_free(struct loam_cache_file *file)
 		close(file->map.fd);
 	if (file->backing_fd >= 0)
 		close(file->backing_fd);
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
 	pthread_mutex_destroy(&file->lock);
 	pthread_mutex_destroy(&file->complete_lock);
 	free(file->checked);
@@ -143,7 +151,7 @@ int loam_cache_file_open(struct loam_cache *cache, const char *key, uint64_t len
 	snprintf(file->key, sizeof(file->key), "%s", key);
 	file->length = length;
 	file->block_count = (length + LOAM_CACHE_BLOCK_BYTES - 1) / LOAM_CACHE_BLOCK_BYTES;
-	file->fd = file->map.fd = file->backing_fd = -1;
+	file->fd = file->map.fd = file->backing_fd = file->direct_fd = -1;
 	pthread_mutex_init(&file->lock, NULL);
 	pthread_mutex_init(&file->complete_lock, NULL);
 	rc = open_pair(file, create, err);
@@ -236,6 +244,7 @@ static void set_complete(struct loam_cache_file *file, struct timespec mtime)
 	loam_guard(&file->lock);
 	file->mtime = mtime;
 	file->complete = true;
+	file->direct_refused = true; /* what is written from now on is mended */
 }
 
 static bool still_complete(struct loam_cache_file *file)
@@ -354,13 +363,43 @@ static struct loam_cache_record new_record(const void *data, size_t bytes)
 	return record;
 }
 
+/* The descriptor past the page cache, or -1. A directory of many nodes is not asked for one. */
+static int direct_fd(struct loam_cache_file *file)
+{
+	loam_guard(&file->lock);
+	struct loam_err err = { 0 };
+	if (file->direct_fd < 0 && !file->direct_refused && !file->cache->no_marks)
+		file->direct_refused =
+			loam_sys_reopen(file->fd, O_WRONLY | O_DIRECT, &file->direct_fd, &err) < 0;
+	return file->direct_refused ? -1 : file->direct_fd;
+}
+
+static void refuse_direct(struct loam_cache_file *file)
+{
+	loam_guard(&file->lock);
+	file->direct_refused = true;
+}
+
+static int write_bytes(struct loam_cache_file *file, const void *data, size_t bytes,
+		       uint64_t offset, struct loam_err *err)
+{
+	int fd = loam_sys_may_go_direct(data, bytes, offset) ? direct_fd(file) : -1;
+	if (fd >= 0) {
+		int rc = loam_sys_pwrite_all(fd, data, bytes, offset, err);
+		if (rc != -LOAM_E_INVALID)
+			return rc;
+		loam_err_clear(err);
+		refuse_direct(file);
+	}
+	return loam_sys_pwrite_all(file->fd, data, bytes, offset, err);
+}
+
 static int store_block(struct loam_cache_file *file, uint64_t index, const void *data, size_t bytes,
 		       struct loam_err *err)
 {
 	int rc = loam_failpoint("cache.fill", err);
 	if (rc == 0)
-		rc = loam_sys_pwrite_all(file->fd, data, bytes, index * LOAM_CACHE_BLOCK_BYTES,
-					 err);
+		rc = write_bytes(file, data, bytes, index * LOAM_CACHE_BLOCK_BYTES, err);
 	if (rc < 0)
 		return rc;
 	struct loam_cache_record record = new_record(data, bytes);
@@ -523,15 +562,9 @@ static int mark_handed(struct loam_cache_file *file, struct loam_err *err)
 
 static int open_backing(struct loam_cache_file *file, struct loam_err *err)
 {
-	/* By the descriptor: the name may belong to another file by now. */
-	char name[64];
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", file->fd);
 	loam_guard(&file->lock);
-	if (file->backing_fd < 0)
-		file->backing_fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (file->backing_fd < 0)
-		return loam_fail_errno(err, "open %s", name);
-	return 0;
+	return file->backing_fd < 0 ? loam_sys_reopen(file->fd, O_RDONLY, &file->backing_fd, err)
+				    : 0;
 }
 
 int loam_cache_backing_fd(struct loam_cache_file *file, int *out_fd, struct loam_err *err)

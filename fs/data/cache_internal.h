@@ -99,6 +99,8 @@ struct loam_cache_file {
 	pthread_mutex_t lock;
 	unsigned holders;	       /* of the shared flock of fd */
 	int backing_fd;		       /* -1: none yet */
+	int direct_fd;		       /* -1: none yet; past the page cache, for writing */
+	bool direct_refused;	       /* no such descriptor can be had, or it is of no use */
 	_Atomic uint64_t missing_hint; /* this block was missing when last looked */
 	struct timespec mtime;	       /* of the complete file */
 	atomic_bool complete;

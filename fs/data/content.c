@@ -14,6 +14,7 @@
 #include "core/hash.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/sys.h"
 #include "fs/data/data_internal.h"
 
 #include <stdatomic.h>
@@ -464,7 +465,7 @@ static int warm_unit(struct warm *warm, uint64_t index, void *buffer, struct loa
 static void warm_job(void *arg)
 {
 	struct warm *warm = arg;
-	loam_auto_free void *buffer = malloc(LOAM_UNIT_BYTES);
+	loam_auto_free void *buffer = aligned_alloc(LOAM_DIRECT_ALIGNMENT, LOAM_UNIT_BYTES);
 	struct loam_err err = { 0 };
 	int rc = buffer ? 0 : loam_fail(&err, LOAM_E_BUSY, "no memory for a block");
 	while (rc == 0 && !warm->failed) {

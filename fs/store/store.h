@@ -45,7 +45,10 @@ struct loam_store_ops {
 	 */
 	int (*sync)(struct loam_store *store, const char *const *keys, size_t key_count,
 		    struct loam_err *err);
-	/* Reads exactly out_bytes from offset; a shorter object is CORRUPT. */
+	/*
+	 * Reads exactly out_bytes from offset; a shorter object is CORRUPT. Into page-aligned
+	 * memory a MiB and more may be read past the system's page cache: for who keeps it himself.
+	 */
 	int (*get)(struct loam_store *store, const char *key, uint64_t offset, void *out,
 		   size_t out_bytes, struct loam_err *err);
 	/* 1 with *out_bytes, 0 absent. Never reads the body. */

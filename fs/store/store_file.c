@@ -11,7 +11,8 @@
  *
  * Whole blocks are written past the page cache (O_DIRECT) where the file system can: they are to be
  * durable at once and are not read here soon, and the copy into fresh pages would cost more than
- * the disk does.
+ * the disk does. They are read so too into memory that lies right for it, which is that of the
+ * units from which the node cache is filled: what stands there need not stand in memory twice.
  *
  * Every path is walked from root_fd with O_NOFOLLOW: a symlink below the root is an error.
  * What root makes here (a mount, an administrator's command) belongs to the owner of the root
@@ -39,8 +40,6 @@
 #define LIST_DEPTH_MAX	  16
 #define DURABLE_DIRS_MAX  65536
 #define SYNC_TOGETHER_MAX 64 /* descriptors held by one round of sync */
-#define DIRECT_ALIGNMENT  4096
-#define DIRECT_BYTES_MIN  (1u << 20)
 #define DIR_FLAGS	  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct durable_dir {
@@ -236,13 +235,6 @@ static int open_present(struct store_file *file, const char *key, int *out_fd, s
 
 /* ---- writing ---- */
 
-/* Whole blocks of the write buffer; anything else is small, or lies as it may. */
-static bool may_go_direct(const void *data, size_t data_bytes)
-{
-	return data_bytes >= DIRECT_BYTES_MIN && data_bytes % DIRECT_ALIGNMENT == 0 &&
-	       (uintptr_t)data % DIRECT_ALIGNMENT == 0;
-}
-
 static int open_temp(int dir_fd, const char *base, char name[TEMP_NAME_BYTES], struct loam_err *err)
 {
 	for (int tries = 0; tries < TEMP_TRIES; tries++) {
@@ -262,7 +254,8 @@ static int open_temp(int dir_fd, const char *base, char name[TEMP_NAME_BYTES], s
  * or went on at an odd place, is done again through the page cache. */
 static int write_whole(int fd, const void *data, size_t data_bytes, struct loam_err *err)
 {
-	bool direct = may_go_direct(data, data_bytes) && fcntl(fd, F_SETFL, O_DIRECT) == 0;
+	bool direct =
+		loam_sys_may_go_direct(data, data_bytes, 0) && fcntl(fd, F_SETFL, O_DIRECT) == 0;
 	int rc = loam_sys_pwrite_all(fd, data, data_bytes, 0, err);
 	if (rc != -LOAM_E_INVALID || !direct || fcntl(fd, F_SETFL, 0) < 0)
 		return rc;
@@ -441,6 +434,18 @@ static int file_sync(struct loam_store *store, const char *const *keys, size_t k
 
 /* ---- reading ---- */
 
+/* As write_whole: a file that ends within a page brings a direct read to an odd place, too. */
+static int read_whole(int fd, void *out, size_t out_bytes, uint64_t offset, struct loam_err *err)
+{
+	bool direct =
+		loam_sys_may_go_direct(out, out_bytes, offset) && fcntl(fd, F_SETFL, O_DIRECT) == 0;
+	int rc = loam_sys_pread_all(fd, out, out_bytes, offset, err);
+	if (rc != -LOAM_E_INVALID || !direct || fcntl(fd, F_SETFL, 0) < 0)
+		return rc;
+	loam_err_clear(err);
+	return loam_sys_pread_all(fd, out, out_bytes, offset, err);
+}
+
 static int file_get(struct loam_store *store, const char *key, uint64_t offset, void *out,
 		    size_t out_bytes, struct loam_err *err)
 {
@@ -448,7 +453,7 @@ static int file_get(struct loam_store *store, const char *key, uint64_t offset, 
 	int rc = open_present(store_file(store), key, &fd, err);
 	if (rc < 0)
 		return rc;
-	if (loam_sys_pread_all(fd, out, out_bytes, offset, err) < 0)
+	if (read_whole(fd, out, out_bytes, offset, err) < 0)
 		return loam_context(err, "block %s", key);
 	return 0;
 }

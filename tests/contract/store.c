@@ -143,6 +143,35 @@ static void a_short_object_is_corrupt(void **state)
 	assert_int_equal(store->ops->get(store, "ab/cd", 5, out, 1, &err), -LOAM_E_CORRUPT);
 }
 
+/* Memory and sizes that may be read past the page cache, and what only looks so. */
+static void whole_pages_come_as_they_were_put(void **state)
+{
+	enum { MIB = 1 << 20, BYTES = 2 * MIB + 100 };
+	struct loam_store *store = *state;
+	struct loam_err err = { 0 };
+	loam_auto_free uint8_t *bytes = loam_xcalloc(1, BYTES);
+	loam_auto_free uint8_t *out = aligned_alloc(4096, 3 * MIB);
+	for (size_t i = 0; i < BYTES; i++)
+		bytes[i] = (uint8_t)(i * 7 + (i >> 12));
+	assert_int_equal(store->ops->put(store, "ab/cd", bytes, BYTES, &err), 0);
+
+	static const struct {
+		size_t offset, bytes;
+	} cases[] = { { 0, 2 * MIB }, { MIB, MIB },	   { 4096, MIB + 4096 },
+		      { 1, 2 * MIB }, { 4096, MIB + 100 }, { 0, BYTES } };
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(cases); i++) {
+		memset(out, 0, cases[i].bytes);
+		assert_int_equal(store->ops->get(store, "ab/cd", cases[i].offset, out,
+						 cases[i].bytes, &err),
+				 0);
+		assert_memory_equal(out, bytes + cases[i].offset, cases[i].bytes);
+	}
+	assert_int_equal(store->ops->get(store, "ab/cd", 0, out, 2 * MIB + 4096, &err),
+			 -LOAM_E_CORRUPT);
+	loam_err_clear(&err);
+	assert_int_equal(store->ops->get(store, "ab/cd", 3 * MIB, out, MIB, &err), -LOAM_E_CORRUPT);
+}
+
 static void sync_takes_many_keys(void **state)
 {
 	struct loam_store *store = *state;
@@ -372,6 +401,7 @@ static void after_a_failed_sync_the_key_must_be_put_again(void **state)
 		CONTRACT(an_object_of_another_length_is_replaced, engine),                     \
 		CONTRACT(absence_is_an_answer, engine),                                        \
 		CONTRACT(a_short_object_is_corrupt, engine),                                   \
+		CONTRACT(whole_pages_come_as_they_were_put, engine),                           \
 		CONTRACT(sync_takes_many_keys, engine),                                        \
 		CONTRACT(a_listing_shows_what_begins_with_the_prefix, engine),                 \
 		CONTRACT(a_listing_can_be_stopped, engine), CONTRACT(removed_is_gone, engine), \

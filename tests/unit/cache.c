@@ -32,7 +32,7 @@
 #define WAIT_MS	  20000
 
 static char dir[64];
-static uint8_t *block; /* BLOCK bytes to play with */
+static uint8_t *block; /* BLOCK bytes to play with, in whole pages */
 static uint8_t *expected;
 
 /* ---- a cache and its bytes ---- */
@@ -785,8 +785,8 @@ int main(void)
 		CASE(a_place_that_cannot_be_made_is_an_empty_cache),
 		CASE(a_full_or_read_only_disk_means_not_cached),
 	};
-	block = malloc(BLOCK);
-	expected = malloc(BLOCK);
+	block = aligned_alloc(4096, BLOCK);
+	expected = aligned_alloc(4096, BLOCK);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	free(block);
 	free(expected);

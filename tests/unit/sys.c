@@ -168,6 +168,36 @@ static void joined_paths_have_one_slash(void **state)
 	}
 }
 
+static void only_whole_pages_go_past_the_page_cache(void **state)
+{
+	enum { MIB = 1 << 20 };
+	loam_auto_free uint8_t *pages = aligned_alloc(4096, MIB);
+	assert_true(loam_sys_may_go_direct(pages, MIB, 0));
+	assert_true(loam_sys_may_go_direct(pages, 4 * MIB, 4096));
+	assert_false(loam_sys_may_go_direct(pages + 512, MIB, 0));
+	assert_false(loam_sys_may_go_direct(pages, MIB, 512));
+	assert_false(loam_sys_may_go_direct(pages, MIB + 512, 0));
+	assert_false(loam_sys_may_go_direct(pages, MIB - 4096, 0));
+}
+
+static void a_file_opened_anew_is_the_same_whatever_its_name(void **state)
+{
+	struct loam_err err = { 0 };
+	loam_auto_fd int fd = open_file(), again = -1;
+	loam_auto_free char *path = loam_path_join(dir, "file");
+	assert_int_equal(loam_sys_pwrite_all(fd, "abc", 3, 0, &err), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(loam_sys_reopen(fd, O_RDONLY, &again, &err), 0);
+	char out[3];
+	assert_int_equal(loam_sys_pread_all(again, out, 3, 0, &err), 0);
+	assert_memory_equal(out, "abc", 3);
+	assert_int_equal(fcntl(again, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_true(fcntl(again, F_GETFD) & FD_CLOEXEC);
+	int none = -1;
+	assert_true(loam_sys_reopen(-1, O_RDONLY, &none, &err) < 0);
+	assert_int_equal(none, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +209,8 @@ int main(void)
 		cmocka_unit_test(directories_are_made_with_their_parents_and_may_exist),
 		cmocka_unit_test(a_rename_replaces_and_a_missing_source_is_told),
 		cmocka_unit_test(joined_paths_have_one_slash),
+		cmocka_unit_test(only_whole_pages_go_past_the_page_cache),
+		cmocka_unit_test(a_file_opened_anew_is_the_same_whatever_its_name),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
