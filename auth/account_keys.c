@@ -18,9 +18,18 @@ static const char *holder_of(const struct loam_ssh_key *key)
 
 struct removal {
 	const char *holder;
-	const char *id; /* NULL: all of the holder */
+	const char *id;	   /* NULL: all of the holder */
+	const char *maker; /* not NULL: all that this token added, instead */
 	size_t removed;
 };
+
+static bool is_meant(const struct removal *removal, const struct loam_ssh_key *key)
+{
+	if (removal->maker)
+		return strcmp(key->maker, removal->maker) == 0;
+	return strcmp(holder_of(key), removal->holder) == 0 &&
+	       (!removal->id || strcmp(key->id, removal->id) == 0);
+}
 
 static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf *out,
 			 struct loam_err *err)
@@ -36,8 +45,7 @@ static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf 
 		struct loam_ssh_key key;
 		struct loam_err ignored = { 0 };
 		if (loam_ssh_key_parse(line, bytes, &key, &ignored) == 0 &&
-		    strcmp(holder_of(&key), removal->holder) == 0 &&
-		    (!removal->id || strcmp(key.id, removal->id) == 0)) {
+		    is_meant(removal, &key)) {
 			removal->removed++;
 			continue;
 		}
@@ -70,9 +78,8 @@ int loam_account_store_remove_key(struct loam_account_store *store, const char *
 			  rc, err);
 }
 
-/* Most holders have none: the file is then left as it is. */
-int loam_account_store_drop_keys(struct loam_account_store *store, const char *holder,
-				 struct loam_err *err)
+/* Mostly there are none: the file is then left as it is. */
+static int drop(struct loam_account_store *store, struct removal *removal, struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(store, true, &accounts, err);
@@ -81,15 +88,27 @@ int loam_account_store_drop_keys(struct loam_account_store *store, const char *h
 	bool any = false;
 	struct loam_ssh_key_row *row, *next;
 	HASH_ITER (by_id, accounts->keys_by_id, row, next) {
-		any = any || strcmp(holder_of(&row->key), holder) == 0;
+		any = any || is_meant(removal, &row->key);
 	}
 	loam_account_store_put(store, accounts);
 	if (!any)
 		return 0;
-	struct removal removal = { .holder = holder };
-	rc = loam_account_store_change_file(store, LOAM_FILE_SSH_KEYS, change_remove, &removal,
-					    err);
+	rc = loam_account_store_change_file(store, LOAM_FILE_SSH_KEYS, change_remove, removal, err);
 	return loam_account_store_settle(store, rc, err);
+}
+
+int loam_account_store_drop_keys(struct loam_account_store *store, const char *holder,
+				 struct loam_err *err)
+{
+	struct removal removal = { .holder = holder };
+	return drop(store, &removal, err);
+}
+
+int loam_account_store_drop_keys_made(struct loam_account_store *store, const char *token_id,
+				      struct loam_err *err)
+{
+	struct removal removal = { .maker = token_id };
+	return drop(store, &removal, err);
 }
 
 /* ---- adding ---------------------------------------------------------------------------------- */

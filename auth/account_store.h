@@ -74,9 +74,10 @@ int loam_account_store_remove_user(struct loam_account_store *store, const char 
 				   struct loam_err *err);
 int loam_account_store_add_token(struct loam_account_store *store, const struct loam_token *token,
 				 struct loam_err *err);
-/* NOT_FOUND for an unknown id, or one of another user. */
+/* with_made: also the tokens, keys and deploy keys that were made with it; then a token that is
+ * gone already is found by what it made. NOT_FOUND for an unknown id, or one of another user. */
 int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
-				    const char *id, struct loam_err *err);
+				    const char *id, bool with_made, struct loam_err *err);
 
 /* Gives key (auth/ssh_key.h: read, then user, or repo and scope, filled) to its holder. EXISTS when
  * anybody holds it already; NOT_FOUND without such a user or repository; LIMITED at
@@ -87,6 +88,9 @@ int loam_account_store_add_key(struct loam_account_store *store, const struct lo
  * or a key of another holder. */
 int loam_account_store_remove_key(struct loam_account_store *store, const char *holder,
 				  const char *id, struct loam_err *err);
+/* All keys that were added with this token, of whomever. */
+int loam_account_store_drop_keys_made(struct loam_account_store *store, const char *token_id,
+				      struct loam_err *err);
 /* All keys of a user or repository that goes. */
 int loam_account_store_drop_keys(struct loam_account_store *store, const char *holder,
 				 struct loam_err *err);

@@ -4,6 +4,7 @@
 #include "auth/account_store_internal.h"
 
 #include "auth/audit.h"
+#include "auth/fields.h"
 #include "core/auto.h"
 
 #include <string.h>
@@ -35,32 +36,87 @@ int loam_account_store_add_token(struct loam_account_store *store, const struct 
 			  rc, err);
 }
 
-static int drop_token(struct loam_account_store *store, const char *user, const char *id,
+struct token_removal {
+	const char *user, *id;
+	bool with_made;
+	size_t removed;
+};
+
+static bool is_meant(const struct token_removal *removal, const struct loam_token *token)
+{
+	return strcmp(token->user, removal->user) == 0 &&
+	       (strcmp(token->id, removal->id) == 0 ||
+		(removal->with_made && strcmp(token->maker, removal->id) == 0));
+}
+
+/* All of them in one step. */
+static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf *out,
+			 struct loam_err *err)
+{
+	struct token_removal *removal = arg;
+	const char *rest = loam_buf_text(old), *end = rest + old->bytes, *line;
+	size_t bytes;
+	int rc = 0;
+	removal->removed = 0;
+	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
+		struct loam_token token;
+		struct loam_err ignored = { 0 };
+		if (loam_token_parse(line, bytes, &token, &ignored) == 0 &&
+		    is_meant(removal, &token)) {
+			removal->removed++;
+			continue;
+		}
+		rc = loam_buf_add(out, line, bytes, err);
+		if (rc == 0)
+			rc = loam_buf_add(out, "\n", 1, err);
+	}
+	return rc;
+}
+
+/* Has a token of this id added keys of his? Then it was his. */
+static int added_keys(struct loam_account_store *store, const char *user, const char *id,
 		      struct loam_err *err)
 {
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(store, true, &accounts, err);
 	if (rc < 0)
 		return rc;
-	bool found = false;
-	struct loam_token_row *row, *next;
-	HASH_ITER (by_hash, accounts->tokens, row, next) {
-		if (strcmp(row->token.id, id) == 0 && strcmp(row->token.user, user) == 0)
-			found = true;
+	struct loam_ssh_key_row *row, *next;
+	HASH_ITER (by_id, accounts->keys_by_id, row, next) {
+		if (strcmp(row->key.user, user) == 0 && strcmp(row->key.maker, id) == 0)
+			rc = 1;
 	}
 	loam_account_store_put(store, accounts);
-	if (!found)
-		return loam_fail(err, LOAM_E_NOT_FOUND, "user '%s' has no token '%s'", user, id);
-	rc = loam_account_store_put_line(store, LOAM_FILE_TOKENS, id, NULL, NULL, err);
+	return rc;
+}
+
+/* Killed between tokens and keys: said again, it is found by its keys. */
+static int drop_token(struct loam_account_store *store, const char *user, const char *id,
+		      bool with_made, struct loam_err *err)
+{
+	struct token_removal removal = { .user = user, .id = id, .with_made = with_made };
+	if (id[0] == '\0')
+		return loam_fail(err, LOAM_E_NOT_FOUND, "a token's id is not empty");
+	int his = with_made ? added_keys(store, user, id, err) : 0;
+	if (his < 0)
+		return his;
+	int rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_remove, &removal,
+						err);
+	if (rc == 0 && removal.removed == 0 && his == 0)
+		rc = loam_fail(err, LOAM_E_NOT_FOUND, "user '%s' has no token '%s'", user, id);
+	if (rc == 0 && with_made)
+		rc = loam_account_store_drop_keys_made(store, id, err);
 	return loam_account_store_settle(store, rc, err);
 }
 
 int loam_account_store_remove_token(struct loam_account_store *store, const char *user,
-				    const char *id, struct loam_err *err)
+				    const char *id, bool with_made, struct loam_err *err)
 {
-	int rc = drop_token(store, user, id, err);
+	int rc = drop_token(store, user, id, with_made, err);
 	return loam_audit(&(struct loam_audit_entry){ .action = "token.revoke",
 						      .account = user,
-						      .token = id },
+						      .token = id,
+						      .detail = with_made ? "and what it made"
+									  : NULL },
 			  rc, err);
 }

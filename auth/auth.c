@@ -177,6 +177,18 @@ int loam_auth_check_account(const struct loam_principal *who, const char *user, 
 	return 0;
 }
 
+int loam_auth_check_first_hand(const struct loam_principal *who, struct loam_err *err)
+{
+	if (who->only_repo[0])
+		return loam_fail(err, LOAM_E_DENIED,
+				 "a token for one repository makes and ends no tokens and keys");
+	if (!who->second_hand)
+		return 0;
+	return loam_fail(err, LOAM_E_DENIED,
+			 "what was made with a token makes and ends no tokens and keys: use the "
+			 "password, loam login, or a key that was added with them");
+}
+
 /* ---- credentials ----------------------------------------------------------------------------- */
 
 static int wrong(struct loam_err *err)
@@ -285,6 +297,7 @@ static void fill_from_token(struct loam_principal *who, const struct loam_accoun
 	who->scope = token->scope;
 	snprintf(who->only_repo, sizeof(who->only_repo), "%s", token->repo);
 	snprintf(who->token_id, sizeof(who->token_id), "%s", token->id);
+	who->second_hand = token->maker[0] != '\0';
 }
 
 static bool is_expired(const struct loam_token *token)
@@ -464,6 +477,7 @@ static int fill_from_key(const struct loam_accounts *accounts, const struct loam
 		snprintf(out_who->only_repo, sizeof(out_who->only_repo), "%s", key->repo);
 	}
 	snprintf(out_who->token_id, sizeof(out_who->token_id), "%s", key->id);
+	out_who->second_hand = key->maker[0] != '\0';
 	return 0;
 }
 

@@ -33,6 +33,7 @@ struct loam_principal {
 	unsigned scope;			      /* enum loam_scope bits */
 	char only_repo[LOAM_REPO_TEXT_BYTES]; /* "" any */
 	char token_id[24];		      /* "", or the id of the token or SSH key */
+	bool second_hand; /* that token or key was made with a token: it makes no others */
 };
 
 enum loam_want { LOAM_WANT_READ = 1, LOAM_WANT_WRITE = 2, LOAM_WANT_ADMIN = 3 };
@@ -83,6 +84,10 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
  */
 int loam_auth_check_account(const struct loam_principal *who, const char *user, enum loam_want want,
 			    struct loam_err *err);
+/* May who make and take away credentials: tokens, keys, deploy keys? Asked beside the right to the
+ * account or repository. DENIED for what is good for one repository, or was itself made with a
+ * token (docs/decisions/0010-what-a-token-may-make.md). */
+int loam_auth_check_first_hand(const struct loam_principal *who, struct loam_err *err);
 /* The scope bit that want needs of a token, and its name: "read", "write", "admin". */
 bool loam_auth_scope_allows(unsigned scope, enum loam_want want);
 const char *loam_want_name(enum loam_want want);

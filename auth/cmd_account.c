@@ -17,8 +17,11 @@ struct account_opts {
 	uint64_t days;
 };
 
-#define JSON_OPT   LOAM_OPT(struct account_opts, json, "json", 0, LOAM_OPT_FLAG, NULL, "print JSON")
-#define TOKEN_HELP "A token makes none that may do more, or lives longer, than itself.\n\n"
+#define JSON_OPT LOAM_OPT(struct account_opts, json, "json", 0, LOAM_OPT_FLAG, NULL, "print JSON")
+#define TOKEN_HELP                                                                                 \
+	"With the token of `loam login` (scope admin) others are made that may no more and live\n" \
+	"no longer; those make none. --revoke ID also ends the tokens and keys that were made\n"   \
+	"with ID; a token that ends itself (loam logout) leaves them.\n\n"
 #define WHOSE_HELP "\n\nUSER may be left out when a server is asked: then it is you."
 
 /* The user that is meant: named, or who asks. NULL: the administrator has to say it. */
@@ -117,8 +120,10 @@ static void print_token(const json_t *token)
 	char used[LOAM_CLOCK_TEXT_BYTES] = "-";
 	if (number(token, "used") != 0)
 		loam_clock_format((time_t)number(token, "used"), used);
-	fprintf(loam_cmd_out(), "%s  %-5s  expires %-20s  used %-20s  %s %s\n", text(token, "id"),
-		text(token, "scope"), until, used, text(token, "repo"), text(token, "label"));
+	const char *maker = text(token, "maker");
+	fprintf(loam_cmd_out(), "%s  %-5s  expires %-20s  used %-20s  %s %s%s%s\n",
+		text(token, "id"), text(token, "scope"), until, used, text(token, "repo"),
+		text(token, "label"), maker[0] ? "  made with " : "", maker);
 }
 
 static int list_tokens(struct loam_ask *ask, bool json, const struct loam_op_word *words,

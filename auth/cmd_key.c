@@ -103,8 +103,10 @@ static void print_key(const json_t *key)
 	char since[LOAM_CLOCK_TEXT_BYTES];
 	const char *scope = text(key, "scope");
 	loam_clock_format((time_t)json_integer_value(json_object_get(key, "created")), since);
-	fprintf(loam_cmd_out(), "%s  %-19s %s  %s  %s%s%s\n", text(key, "id"), text(key, "type"),
-		text(key, "fingerprint"), since, scope, scope[0] ? "  " : "", text(key, "label"));
+	const char *maker = text(key, "maker");
+	fprintf(loam_cmd_out(), "%s  %-19s %s  %s  %s%s%s%s%s\n", text(key, "id"),
+		text(key, "type"), text(key, "fingerprint"), since, scope, scope[0] ? "  " : "",
+		text(key, "label"), maker[0] ? "  made with " : "", maker);
 }
 
 static int list(const struct key_opts *opts, const struct loam_op *op, const char *word,

@@ -46,6 +46,20 @@ int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUN
 	return cut(copy, fields, count, err);
 }
 
+int loam_fields_split_grown(const char *line, size_t line_bytes,
+			    char copy[LOAM_ACCOUNT_LINE_BYTES_MAX], char **fields, size_t count,
+			    size_t count_once, struct loam_err *err)
+{
+	struct loam_err fewer = { 0 };
+	int rc = loam_fields_split(line, line_bytes, copy, fields, count, err);
+	if (rc == 0 || loam_fields_split(line, line_bytes, copy, fields, count_once, &fewer) < 0)
+		return rc;
+	loam_err_clear(err);
+	for (size_t i = count_once; i < count; i++)
+		fields[i] = copy + line_bytes; /* its end */
+	return 0;
+}
+
 int loam_fields_split_long(const char *line, size_t line_bytes, size_t bytes_max, char **out_copy,
 			   char **fields, size_t count, struct loam_err *err)
 {

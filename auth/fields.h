@@ -16,6 +16,10 @@
  * NUL, CR or other control byte, at most LOAM_ACCOUNT_LINE_BYTES_MAX - 1 bytes; else INVALID. */
 int loam_fields_split(const char *line, size_t line_bytes, char copy[LOAM_ACCOUNT_LINE_BYTES_MAX],
 		      char **fields, size_t count, struct loam_err *err);
+/* The same for lines that once had fewer fields: those that are missing read as "". */
+int loam_fields_split_grown(const char *line, size_t line_bytes,
+			    char copy[LOAM_ACCOUNT_LINE_BYTES_MAX], char **fields, size_t count,
+			    size_t count_once, struct loam_err *err);
 /* The same for lines that may be long (groups with many members): a copy of its own, free(). */
 int loam_fields_split_long(const char *line, size_t line_bytes, size_t bytes_max, char **out_copy,
 			   char **fields, size_t count, struct loam_err *err);

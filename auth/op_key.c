@@ -16,9 +16,9 @@ static json_t *key_json(const struct loam_ssh_key *key)
 {
 	char fingerprint[LOAM_SSH_KEY_FINGERPRINT_BYTES];
 	loam_ssh_key_fingerprint(key, fingerprint);
-	json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", key->id, "type", key->type,
+	json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "id", key->id, "type", key->type,
 				"fingerprint", fingerprint, "created", (json_int_t)key->created,
-				"label", key->label);
+				"label", key->label, "maker", key->maker);
 	if (!key->user[0])
 		json_object_set_new(row, "scope",
 				    json_string(key->scope & LOAM_SCOPE_WRITE ? "write" : "read"));
@@ -101,7 +101,9 @@ const struct loam_op loam_op_deploy_key_list = {
 static int read_key(const struct loam_op_call *call, struct loam_ssh_key *out, struct loam_err *err)
 {
 	const char *text, *label = "";
-	int rc = loam_op_need_text(call, "key", &text, err);
+	int rc = loam_auth_check_first_hand(call->who, err);
+	if (rc == 0)
+		rc = loam_op_need_text(call, "key", &text, err);
 	if (rc == 0)
 		rc = loam_ssh_key_read(text, strlen(text), out, err);
 	if (rc == 0)
@@ -113,6 +115,8 @@ static int read_key(const struct loam_op_call *call, struct loam_ssh_key *out, s
 				 sizeof(out->label) - 1);
 	snprintf(out->label, sizeof(out->label), "%s", label);
 	out->created = loam_clock_now().tv_sec;
+	if (call->who->kind == LOAM_TOKEN)
+		snprintf(out->maker, sizeof(out->maker), "%s", call->who->token_id);
 	return 0;
 }
 
@@ -173,17 +177,22 @@ const struct loam_op loam_op_deploy_key_add = {
 
 /* ---- remove ---------------------------------------------------------------------------------- */
 
+static int remove_of(struct loam_op_call *call, const char *holder, struct loam_err *err)
+{
+	int rc = loam_auth_check_first_hand(call->who, err);
+	return rc < 0 ? rc
+		      : loam_account_store_remove_key(loam_auth_accounts(call->context->auth),
+						      holder, loam_op_word(call, "id"), err);
+}
+
 static int run_remove(struct loam_op_call *call, struct loam_err *err)
 {
-	return loam_account_store_remove_key(loam_auth_accounts(call->context->auth),
-					     loam_op_word(call, "user"), loam_op_word(call, "id"),
-					     err);
+	return remove_of(call, loam_op_word(call, "user"), err);
 }
 
 static int run_deploy_remove(struct loam_op_call *call, struct loam_err *err)
 {
-	return loam_account_store_remove_key(loam_auth_accounts(call->context->auth),
-					     call->repo_text, loam_op_word(call, "id"), err);
+	return remove_of(call, call->repo_text, err);
 }
 
 const struct loam_op loam_op_key_remove = {

@@ -21,7 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FIELD_COUNT	  8
+#define FIELD_COUNT	  9
+#define FIELDS_ONCE	  8 /* without a maker */
 #define ID_RANDOM	  12
 #define BLOB_BYTES_MAX	  (LOAM_SSH_KEY_BASE64_BYTES / 4 * 3)
 #define RSA_BITS_MIN	  2048
@@ -261,7 +262,8 @@ int loam_ssh_key_parse(const char *line, size_t line_bytes, struct loam_ssh_key 
 {
 	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
 	char *fields[FIELD_COUNT];
-	int rc = loam_fields_split(line, line_bytes, copy, fields, FIELD_COUNT, err);
+	int rc = loam_fields_split_grown(line, line_bytes, copy, fields, FIELD_COUNT, FIELDS_ONCE,
+					 err);
 	if (rc < 0)
 		return rc;
 	struct loam_ssh_key key = { 0 };
@@ -271,7 +273,8 @@ int loam_ssh_key_parse(const char *line, size_t line_bytes, struct loam_ssh_key 
 	    !loam_fields_copy(fields[2], key.base64, sizeof(key.base64)) ||
 	    !loam_fields_copy(fields[3], key.user, sizeof(key.user)) ||
 	    !loam_fields_copy(fields[4], key.repo, sizeof(key.repo)) ||
-	    !loam_fields_copy(fields[7], key.label, sizeof(key.label)))
+	    !loam_fields_copy(fields[7], key.label, sizeof(key.label)) ||
+	    !loam_fields_copy(fields[8], key.maker, sizeof(key.maker)))
 		return loam_fail(err, LOAM_E_INVALID, "a field is empty or too long");
 	if ((rc = parse_holder(fields[5], &key, err)) < 0 ||
 	    (rc = loam_parse_u64(fields[6], 0, INT64_MAX, &created, err)) < 0)
@@ -289,9 +292,9 @@ int loam_ssh_key_parse(const char *line, size_t line_bytes, struct loam_ssh_key 
 void loam_ssh_key_print(const struct loam_ssh_key *key, char *out)
 {
 	const char *scope = key->user[0] ? "" : key->scope & LOAM_SCOPE_WRITE ? "rw" : "r";
-	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:%s:%s:%s:%s:%s:%lld:%s\n", key->id,
+	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:%s:%s:%s:%s:%s:%lld:%s%s%s\n", key->id,
 		 key->type, key->base64, key->user, key->repo, scope, (long long)key->created,
-		 key->label);
+		 key->label, key->maker[0] ? ":" : "", key->maker);
 }
 
 void loam_ssh_key_fingerprint(const struct loam_ssh_key *key,

@@ -5,9 +5,10 @@
  * kinds of security keys (sk-…@openssh.com). Never DSA, never a certificate, never options.
  *
  * Shape of a line in /.loam/etc/ssh_keys, fields joined by ':':
- *   id type base64 user repository scope created label
+ *   id type base64 user repository scope created label [maker]
  * id is "key-" and 12 of base62, so that it is never a token's id. A user's key has user; a deploy
  * key has repository (models/ns/name) and scope, "r" or "rw", instead. created: unix seconds.
+ * maker: the id of the token with which it was added; the field is absent when there is none.
  * Source: RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4; openssh PROTOCOL.u2f; reliability.md ssh-9.
  */
 #ifndef LOAM_AUTH_SSH_KEY_H
@@ -34,6 +35,7 @@ struct loam_ssh_key {
 	unsigned scope;				 /* enum loam_scope, of a deploy key */
 	int64_t created;
 	char label[64];
+	char maker[24]; /* "", or the token with which it was added */
 };
 
 /* One line as in a .pub file: "type base64 [comment]", the comment is dropped. Fills id (a new

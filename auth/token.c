@@ -16,7 +16,8 @@
 #define PREFIX_BYTES 3
 #define RANDOM_COUNT 43
 #define CHECK_COUNT  6
-#define FIELD_COUNT  8
+#define FIELD_COUNT  9
+#define FIELDS_ONCE  8 /* without a maker */
 
 static void put_check(const char *random, char out[CHECK_COUNT + 1])
 {
@@ -80,7 +81,8 @@ int loam_token_parse(const char *line, size_t line_bytes, struct loam_token *out
 {
 	char copy[LOAM_ACCOUNT_LINE_BYTES_MAX];
 	char *fields[FIELD_COUNT];
-	int rc = loam_fields_split(line, line_bytes, copy, fields, FIELD_COUNT, err);
+	int rc = loam_fields_split_grown(line, line_bytes, copy, fields, FIELD_COUNT, FIELDS_ONCE,
+					 err);
 	if (rc < 0)
 		return rc;
 	struct loam_token token = { 0 };
@@ -89,6 +91,7 @@ int loam_token_parse(const char *line, size_t line_bytes, struct loam_token *out
 	    !loam_fields_copy(fields[1], token.user, sizeof(token.user)) ||
 	    !loam_fields_copy(fields[6], token.repo, sizeof(token.repo)) ||
 	    !loam_fields_copy(fields[7], token.label, sizeof(token.label)) ||
+	    !loam_fields_copy(fields[8], token.maker, sizeof(token.maker)) ||
 	    !loam_oid_is_valid(fields[2]) || token.id[0] == '\0' || token.user[0] == '\0')
 		return loam_fail(err, LOAM_E_INVALID, "a field is empty, too long or no hash");
 	memcpy(token.hash, fields[2], sizeof(token.hash));
@@ -104,9 +107,10 @@ int loam_token_parse(const char *line, size_t line_bytes, struct loam_token *out
 
 void loam_token_print(const struct loam_token *token, char *out)
 {
-	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:%s:%s:%s%s%s:%lld:%lld:%s:%s\n", token->id,
-		 token->user, token->hash, token->scope & LOAM_SCOPE_READ ? "r" : "",
+	snprintf(out, LOAM_ACCOUNT_LINE_BYTES_MAX, "%s:%s:%s:%s%s%s:%lld:%lld:%s:%s%s%s\n",
+		 token->id, token->user, token->hash, token->scope & LOAM_SCOPE_READ ? "r" : "",
 		 token->scope & LOAM_SCOPE_WRITE ? "w" : "",
 		 token->scope & LOAM_SCOPE_ADMIN ? "a" : "", (long long)token->created,
-		 (long long)token->expires, token->repo, token->label);
+		 (long long)token->expires, token->repo, token->label, token->maker[0] ? ":" : "",
+		 token->maker);
 }

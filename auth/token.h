@@ -3,9 +3,9 @@
  * clients refuse another prefix. Shown once; the volume holds SHA-256 only.
  *
  * Shape of a line in /.loam/etc/tokens, fields joined by ':':
- *   id user sha256-hex scopes created expires repository label
+ *   id user sha256-hex scopes created expires repository label [maker]
  * scopes: letters of r, w, a. Times: unix seconds, expires 0 never. repository: models/ns/name or
- * empty.
+ * empty. maker: the id of the token that it was made with; the field is absent when there is none.
  */
 #ifndef LOAM_AUTH_TOKEN_H
 #define LOAM_AUTH_TOKEN_H
@@ -28,6 +28,7 @@ struct loam_token {
 	int64_t created, expires;
 	char repo[224];
 	char label[64];
+	char maker[LOAM_TOKEN_ID_BYTES]; /* "", or the token it was made with */
 };
 
 /* A new random token. text is the secret; token->id and ->hash are filled. */

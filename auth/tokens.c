@@ -63,10 +63,12 @@ static int check(const struct loam_principal *who, const char *user, bool read,
 	case LOAM_TOKEN:
 		if (strcmp(who->user, user) != 0)
 			return loam_fail(err, LOAM_E_NOT_FOUND, "no user '%.40s' for you", user);
-		if (read || who->kind == LOAM_USER || (who->scope & LOAM_SCOPE_ADMIN))
+		if (read)
 			return 0;
-		return loam_fail(err, LOAM_E_DENIED,
-				 "this takes the password, or a token of scope admin");
+		if (who->kind == LOAM_TOKEN && !(who->scope & LOAM_SCOPE_ADMIN))
+			return loam_fail(err, LOAM_E_DENIED,
+					 "this takes the password, or a token of scope admin");
+		return loam_auth_check_first_hand(who, err);
 	default:
 		return loam_fail(err, LOAM_E_DENIED,
 				 "this credential has nothing to do with tokens");
@@ -100,11 +102,9 @@ static int cut_by_maker(const struct loam_accounts *accounts, const struct loam_
 	const struct loam_token *maker = find_by_id(accounts, who->token_id);
 	if (!maker)
 		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "the account or token is gone");
+	snprintf(token->maker, sizeof(token->maker), "%s", maker->id);
 	if (token->scope & ~whole(who->scope))
 		return loam_fail(err, LOAM_E_DENIED, "a token makes no token of a wider scope");
-	if (who->only_repo[0] != '\0' && strcmp(who->only_repo, token->repo) != 0)
-		return loam_fail(err, LOAM_E_DENIED,
-				 "a token for one repository makes tokens for that one only");
 	if (maker->expires == 0 || (token->expires != 0 && token->expires <= maker->expires))
 		return 0;
 	if (!shorten)
@@ -179,7 +179,8 @@ int loam_tokens_revoke(struct loam_auth *auth, const struct loam_principal *who,
 	bool itself = id[0] != '\0' && strcmp(id, who->token_id) == 0;
 	int rc = check(who, user, itself, err);
 	return rc < 0 ? rc
-		      : loam_account_store_remove_token(loam_auth_accounts(auth), user, id, err);
+		      : loam_account_store_remove_token(loam_auth_accounts(auth), user, id, !itself,
+							err);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -229,8 +230,8 @@ int loam_tokens_list(struct loam_auth *auth, const struct loam_principal *who, c
 json_t *loam_token_json(const struct loam_token_shown *row)
 {
 	const struct loam_token *token = &row->token;
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "id", token->id, "scope",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s}", "id", token->id, "scope",
 			 loam_scope_name(token->scope), "created", (json_int_t)token->created,
 			 "expires", (json_int_t)token->expires, "used", (json_int_t)row->used,
-			 "repo", token->repo, "label", token->label);
+			 "repo", token->repo, "label", token->label, "maker", token->maker);
 }

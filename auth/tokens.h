@@ -1,8 +1,9 @@
 /*
  * Making, listing and revoking tokens, as the administrator or as a user.
  *
- * A token never makes a stronger token: to act here it needs scope admin, and what it makes has at
- * most its scope, its repository and its remaining life.
+ * A token never makes a stronger token. To act here it needs scope admin, must be good for all
+ * repositories, and must not itself have been made with a token; what it makes has at most its
+ * scope and its remaining life, and carries its id.
  *
  * Threads: any. Durable: changes return behind the metadata barrier.
  * Source: reliability.md S05, acl-6.
@@ -34,7 +35,8 @@ struct loam_token_request {
 int loam_tokens_make(struct loam_auth *auth, const struct loam_principal *who,
 		     const struct loam_token_request *request, char out_text[LOAM_TOKEN_TEXT_BYTES],
 		     struct loam_token *out_token, struct loam_err *err);
-/* Any token may end itself. NOT_FOUND for an unknown id, or one of another user. */
+/* What was made with it (tokens, keys, deploy keys) ends, too, unless a token ends itself, as any
+ * may. NOT_FOUND for an unknown id, or one of another user. */
 int loam_tokens_revoke(struct loam_auth *auth, const struct loam_principal *who, const char *user,
 		       const char *id, struct loam_err *err);
 
@@ -45,7 +47,7 @@ struct loam_token_shown {
 /* By the time they were made; *out_rows is to be freed. */
 int loam_tokens_list(struct loam_auth *auth, const struct loam_principal *who, const char *user,
 		     struct loam_token_shown **out_rows, size_t *out_count, struct loam_err *err);
-/* {"id","scope","created","expires","used","repo","label"}; times 0: never, or not known. */
+/* {"id","scope","created","expires","used","repo","label","maker"}; times 0: never, not known. */
 json_t *loam_token_json(const struct loam_token_shown *row);
 
 #endif

@@ -38,7 +38,7 @@ shown = {r["label"] or r["repo"] or ("forever" if not r["expires"] else "other" 
 assert shown["laptop"]["scope"] == "read" and shown["forever"]["scope"] == "admin", rows
 assert shown["models/alice/one"]["expires"] - shown["models/alice/one"]["created"] == 86400, rows
 assert sum(r["used"] > time.time() - 3600 for r in rows) == 4, rows
-assert all(set(r) == {"id", "scope", "created", "expires", "used", "repo", "label"} for r in rows), rows
+assert all(set(r) == {"id", "scope", "created", "expires", "used", "repo", "label", "maker"} for r in rows), rows
 PY
 	sleep 0.1
 done

@@ -177,6 +177,15 @@ for words in "repo create alice/other" "user token" "user token --list" "user sh
 done
 weak "$bound" whoami
 done_with 0 "a bound token's whoami"
+child=$(mine alice loam user token --scope admin 2>>"$DIR/commands.out")
+for words in "user token" "user key add alice $DIR/child.pub"; do
+	ssh-keygen -q -t ed25519 -N '' -f "$DIR/child" <<<y >/dev/null
+	chmod 644 "$DIR/child.pub"
+	weak "$child" $words
+	done_with 1 "a token that was made with a token: $words"
+	complains 'what was made with a token makes and ends no tokens and keys'
+done
+mine alice loam user token --list | says "made with" || fail "the list does not say what it was made with"
 mine alice loam user token --revoke "$id" || fail "revoke a token"
 sleep 2
 XDG_CONFIG_HOME=$DIR/home/alice/weak mine alice loam logout >>"$DIR/commands.out" 2>&1 || fail "logout of a token that was given"

@@ -71,7 +71,7 @@ made = call("token.create", password, {"scope": "read", "days": 0, "label": "ci"
 call("token.create", alice, {}, user="alice")
 read = made["token"]
 for who, body, status in (
-    (None, {}, 401), (write, {}, 403), (read, {}, 403), (bob, {}, 404),
+    (None, {}, 401), (write, {}, 403), (read, {}, 403), (bob, {}, 404), (write, {"scope": "admin"}, 403), (read, {"scope": "read"}, 403),
     (alice, {"days": 10**12}, 422), (alice, {"days": 36501}, 422), (alice, {"days": -1}, 422), (alice, {"days": "9"}, 422),
     (alice, {"days": 0}, 403), (alice, {"days": 400}, 403), (alice, {"scope": "root"}, 422), (alice, {"scope": None, "odd": 1}, 422),
     (alice, {"label": "a:b"}, 422), (alice, {"label": "a\nb"}, 422), (alice, {"label": "x" * 64}, 422), (alice, {"repo": "../x"}, 422),
@@ -83,6 +83,20 @@ for who, body, status in (
 call("token.create", password, {"days": 36500}, user="alice")
 bound = call("token.create", alice, {"scope": "admin", "repo": "alice/pushed"}, user="alice")["token"]
 call("token.create", bound, {}, user="alice", wanted=403)
+# what a token makes is a token's: it makes and ends none; what made it takes it along
+login = call("token.create", password, {"scope": "admin", "label": "login"}, user="alice")
+child = call("token.create", login["token"], {"scope": "admin"}, user="alice")
+assert login["maker"] == "" and child["maker"] == login["id"], (login, child)
+keys = [open(f"{os.environ['DIR']}/key{i}.pub").read() for i in (1, 2)]
+call("token.create", child["token"], {"scope": "read", "days": 1}, user="alice", wanted=403)
+call("token.revoke", child["token"], user="alice", id=made["id"], wanted=403)
+call("key.add", child["token"], {"key": keys[0]}, user="alice", wanted=403)
+call("deployKey.add", child["token"], {"key": keys[0]}, repo="alice/pushed", wanted=403)
+assert call("key.add", login["token"], {"key": keys[0]}, user="alice")["maker"] == login["id"]
+assert call("deployKey.add", login["token"], {"key": keys[1]}, repo="alice/pushed")["maker"] == login["id"]
+call("token.revoke", alice, user="alice", id=login["id"])
+call("user.self", child["token"], wanted=401)
+assert call("key.list", alice, user="alice") == [] and call("deployKey.list", alice, repo="alice/pushed") == []
 call("token.revoke", read, user="alice", id="unknown", wanted=403)
 call("token.revoke", alice, user="alice", id="unknown", wanted=404)
 call("token.revoke", bob, user="alice", id=made["id"], wanted=404)

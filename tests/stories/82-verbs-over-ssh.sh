@@ -102,6 +102,7 @@ loam repo key add alice/model "$DIR/home/bob/.ssh/deploy.pub" --write >>"$DIR/co
 use_key bob deploy
 wait_until 5 git_as bob ls-remote "$SSH_URL/alice/model.git" || fail "the deploy key"
 expect_ssh 1 "a deploy key is for git only" bob loam repo show alice/model
+expect_ssh 1 "a deploy key is for git only" bob loam user token alice
 use_key bob id
 loam user disable bob
 wait_until 5 eval '! ssh_as bob loam whoami' || fail "a disabled account"

@@ -374,13 +374,13 @@ static void a_token_is_revoked_by_its_own_user_only(void **state)
 	loam_tree_world_user(world, "bob");
 	token_lines(world, "alice", id);
 	token_lines(world, "alice", kept);
-	assert_code(loam_account_store_remove_token(store_of(world), "bob", id, &err),
+	assert_code(loam_account_store_remove_token(store_of(world), "bob", id, true, &err),
 		    LOAM_E_NOT_FOUND);
-	assert_code(loam_account_store_remove_token(store_of(world), "alice", "none", &err),
+	assert_code(loam_account_store_remove_token(store_of(world), "alice", "none", true, &err),
 		    LOAM_E_NOT_FOUND);
 	struct loam_principal who;
 	assert_ok(loam_auth_user(world->auth, "alice", id, &who, &err));
-	assert_ok(loam_account_store_remove_token(store_of(world), "alice", id, &err));
+	assert_ok(loam_account_store_remove_token(store_of(world), "alice", id, true, &err));
 	assert_code(loam_auth_user(world->auth, "alice", id, &who, &err), LOAM_E_UNAUTHENTICATED);
 	assert_ok(loam_auth_user(world->auth, "alice", kept, &who, &err));
 	assert_int_equal(who.kind, LOAM_TOKEN);

@@ -81,17 +81,24 @@ static void a_line_is_read_as_it_was_written(void **state)
 				  ":rw:1700000000:1800000000:models/qwen/tiny:ci runner\n");
 	assert_int_equal(loam_token_parse(line, strlen(line) - 1, &read, &err), 0);
 	assert_memory_equal(&read, &token, sizeof(token));
+	snprintf(token.maker, sizeof(token.maker), "abcdefghijkl");
+	loam_token_print(&token, line);
+	assert_string_equal(line, "id1:alice:" HASH ":rw:1700000000:1800000000:models/qwen/tiny:ci "
+				  "runner:abcdefghijkl\n");
+	assert_int_equal(loam_token_parse(line, strlen(line) - 1, &read, &err), 0);
+	assert_memory_equal(&read, &token, sizeof(token));
 }
 
 static void a_line_of_another_shape_is_refused(void **state)
 {
 	static const char *const lines[] = {
 		"",
-		"id1:alice:" HASH ":r:1:0:",	/* cut */
-		"id1:alice:" HASH ":r:1:0:::x", /* one too many */
-		":alice:" HASH ":r:1:0::",	/* no id */
-		"id1::" HASH ":r:1:0::",	/* no user */
-		"id1:alice:abc:r:1:0::",	/* no hash */
+		"id1:alice:" HASH ":r:1:0:",	  /* cut */
+		"id1:alice:" HASH ":r:1:0:::x:y", /* one too many */
+		"id1:alice:" HASH ":r:1:0:::amakeridofmorethan23bytes",
+		":alice:" HASH ":r:1:0::", /* no id */
+		"id1::" HASH ":r:1:0::",   /* no user */
+		"id1:alice:abc:r:1:0::",   /* no hash */
 		"id1:alice:" UPPER ":r:1:0::",
 		"id1:alice:" HASH ":rx:1:0::", /* unknown scope */
 		"id1:alice:" HASH ":r:-1:0::",
