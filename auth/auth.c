@@ -211,6 +211,16 @@ static void fill_principal(struct loam_principal *who, const struct loam_account
 		memcpy(who->groups, account->groups, who->group_count * sizeof(who->groups[0]));
 }
 
+/* Tells a hash from the one that stands there later. */
+static uint64_t password_mark(const struct loam_account *account)
+{
+	uint8_t digest[LOAM_SHA256_BYTES];
+	uint64_t mark;
+	loam_sha256_of(account->hash, strlen(account->hash), digest);
+	memcpy(&mark, digest, sizeof(mark));
+	return mark ? mark : 1;
+}
+
 static void credential_mac(struct loam_auth *auth, const char *user, const char *password,
 			   const char *hash, uint8_t out[LOAM_SHA256_BYTES])
 {
@@ -286,6 +296,7 @@ static int check_password(struct loam_auth *auth, const struct loam_accounts *ac
 		remember(auth, mac);
 	}
 	fill_principal(out_who, account);
+	out_who->password = password_mark(account);
 	return 0;
 }
 
@@ -517,19 +528,38 @@ int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_i
 	return rc;
 }
 
+static int find_again(struct loam_auth *auth, const struct loam_accounts *accounts,
+		      const void *what, bool is_last, struct loam_principal *out_who,
+		      struct loam_err *err)
+{
+	const struct loam_principal *before = what;
+	const struct user_question user = { before->user, before->token_id };
+	struct loam_principal now;
+	int rc = find_user(auth, accounts, &user, is_last, &now, err);
+	if (rc < 0)
+		return rc;
+	if (before->password &&
+	    before->password != password_mark(loam_accounts_by_name(accounts, before->user)))
+		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "the password was changed");
+	now.kind = before->kind;
+	now.scope &= before->scope;
+	now.password = before->password;
+	if (before->only_repo[0])
+		memcpy(now.only_repo, before->only_repo, sizeof(now.only_repo));
+	*out_who = now;
+	return 0;
+}
+
 int loam_auth_renew(struct loam_auth *auth, struct loam_principal *who, struct loam_err *err)
 {
 	struct loam_principal now;
 	if (who->kind == LOAM_ANONYMOUS || who->kind == LOAM_ADMIN)
 		return 0;
-	int rc = loam_auth_user(auth, who->user, who->token_id, &now, err);
+	int rc = ask_accounts(auth, find_again, who, true, &now, err);
 	if (rc < 0)
 		return rc;
-	now.kind = who->kind;
-	now.scope &= who->scope;
-	if (who->only_repo[0])
-		memcpy(now.only_repo, who->only_repo, sizeof(now.only_repo));
 	*who = now;
+	loam_audit_who(who, NULL);
 	return 0;
 }
 

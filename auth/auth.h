@@ -33,7 +33,8 @@ struct loam_principal {
 	unsigned scope;			      /* enum loam_scope bits */
 	char only_repo[LOAM_REPO_TEXT_BYTES]; /* "" any */
 	char token_id[24];		      /* "", or the id of the token or SSH key */
-	bool second_hand; /* that token or key was made with a token: it makes no others */
+	bool second_hand;  /* that token or key was made with a token: it makes no others */
+	uint64_t password; /* a mark of the one that proved him, 0: none did */
 };
 
 enum loam_want { LOAM_WANT_READ = 1, LOAM_WANT_WRITE = 2, LOAM_WANT_ADMIN = 3 };
@@ -112,7 +113,8 @@ int loam_auth_forged(struct loam_auth *auth, const char *peer, struct loam_err *
 int loam_auth_user(struct loam_auth *auth, const char *user, const char *token_id,
 		   struct loam_principal *out_who, struct loam_err *err);
 /* The same credential as of now, for what was begun with it a while ago: its account, groups and
- * rights, cut by what cut it before. UNAUTHENTICATED as loam_auth_user; who is then as it was. */
+ * rights, cut by what cut it before. UNAUTHENTICATED as loam_auth_user, and when the password that
+ * proved him was changed; who is then as it was. */
 int loam_auth_renew(struct loam_auth *auth, struct loam_principal *who, struct loam_err *err);
 /* Whose SSH key is this? 1 with its id, 0 nobody's whose holder may come in. */
 int loam_auth_key_find(struct loam_auth *auth, const char *type, const char *base64,

@@ -62,11 +62,11 @@ int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_
 }
 
 /* auth says "not found" to those who may not read; who holds a link knows that it was there. */
-static int refuse(struct loam_auth *auth, const struct loam_link *link, struct loam_err *err)
+static int refuse(struct loam_auth *auth, const struct loam_repo *repo, struct loam_err *err)
 {
 	struct loam_gate gate;
 	loam_err_clear(err);
-	int found = loam_gate_read(loam_auth_tree(auth), &link->repo, &gate, err);
+	int found = loam_gate_read(loam_auth_tree(auth), repo, &gate, err);
 	if (found < 0)
 		return found;
 	if (found == 0)
@@ -75,24 +75,27 @@ static int refuse(struct loam_auth *auth, const struct loam_link *link, struct l
 	return loam_fail(err, LOAM_E_DENIED, "this transfer is not allowed any more");
 }
 
+static bool is_refusal(int rc)
+{
+	return rc == -LOAM_E_UNAUTHENTICATED || rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_DENIED;
+}
+
 int loam_lfs_link_may(struct loam_auth *auth, const struct loam_link *link, enum loam_want want,
-		      uint64_t *out_gate_ino, struct loam_err *err)
+		      struct loam_watch *out_watch, struct loam_err *err)
 {
 	struct loam_principal who = { .kind = LOAM_ANONYMOUS };
-	struct loam_gate gate;
 	int rc = 0;
 	if (link->user[0] || link->token_id[0])
 		rc = loam_auth_user(auth, link->user, link->token_id, &who, err);
 	if (rc == 0)
-		rc = loam_auth_check(auth, &who, &link->repo, want, &gate, err);
-	if (rc == -LOAM_E_UNAUTHENTICATED || rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_DENIED)
-		return refuse(auth, link, err);
-	if (rc < 0)
-		return rc;
-	if (out_gate_ino)
-		*out_gate_ino = gate.ino;
-	loam_gate_release(&gate);
-	return 0;
+		rc = loam_watch_begin(out_watch, auth, &who, &link->repo, want, err);
+	return is_refusal(rc) ? refuse(auth, &link->repo, err) : rc;
+}
+
+int loam_lfs_link_still(struct loam_watch *watch, struct loam_err *err)
+{
+	int rc = loam_watch_ask(watch, err);
+	return is_refusal(rc) ? refuse(watch->auth, &watch->repo, err) : rc;
 }
 
 int loam_lfs_transfer_error(struct loam_err *err)

@@ -8,6 +8,7 @@
 #ifndef LOAM_LFS_CALLER_H
 #define LOAM_LFS_CALLER_H
 
+#include "auth/watch.h"
 #include "lfs/lfs.h"
 #include "lfs/link.h"
 
@@ -41,11 +42,13 @@ int loam_lfs_caller_may_still(const struct loam_web_request *request,
 int loam_lfs_link(const struct loam_web_request *request, struct loam_link *out_link,
 		  struct loam_err *err);
 /*
- * May the principal of the link do this as of now? *out_gate_ino (may be NULL) is the gate that was
- * asked. DENIED, or NOT_FOUND when there is no such repository any more.
+ * May the principal of the link do this as of now? out_watch asks again while it goes on; its
+ * gate_ino is the gate that was asked. DENIED, or NOT_FOUND when there is no such repository any
+ * more: so for loam_lfs_link_still, which asks the watch.
  */
 int loam_lfs_link_may(struct loam_auth *auth, const struct loam_link *link, enum loam_want want,
-		      uint64_t *out_gate_ino, struct loam_err *err);
+		      struct loam_watch *out_watch, struct loam_err *err);
+int loam_lfs_link_still(struct loam_watch *watch, struct loam_err *err);
 /* For what ends a transfer: a code that would harm its client becomes one that does not. */
 int loam_lfs_transfer_error(struct loam_err *err);
 /* Whose transfers these count as: user, deploy key, or "@" and the address. out holds 64 bytes. */

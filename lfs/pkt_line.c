@@ -46,8 +46,9 @@ static int fill(struct loam_pkt *pkt, struct loam_err *err)
 		int count = poll(&ready, 1, STEP_MS);
 		if (count < 0 && errno != EINTR)
 			return loam_fail_errno(err, "wait for the client");
-		if (pkt->io->is_over(pkt->io->arg))
-			return loam_fail(err, LOAM_E_INTERRUPTED, "the session is over");
+		int rc = pkt->io->still(pkt->io->arg, err);
+		if (rc < 0)
+			return rc;
 		if (count > 0)
 			break;
 		if (loam_deadline_left_ms(deadline) == 0)

@@ -23,7 +23,7 @@
 struct loam_pkt_io {
 	int in_fd; /* borrowed; may block, is polled */
 	int (*write)(void *arg, const void *data, size_t bytes, struct loam_err *err);
-	bool (*is_over)(void *arg);
+	int (*still)(void *arg, struct loam_err *err); /* 0, or why the conversation ends */
 	void *arg;
 };
 

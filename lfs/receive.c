@@ -18,7 +18,7 @@ struct loam_receive {
 	struct loam_link link;
 	char counts_as[64];
 	bool counted;
-	uint64_t gate_ino;
+	struct loam_watch watch;
 	bool held; /* by this repository, when the upload began: nothing is stored */
 	uint64_t got, started_ms;
 	struct loam_sha256 *hash; /* of what is held and not stored; else the writer's */
@@ -31,8 +31,12 @@ struct loam_receive {
 static int allow(void *arg, uint64_t *out_gate_ino, struct loam_err *err)
 {
 	const struct loam_receive *receive = arg;
-	return loam_lfs_link_may(receive->lfs->auth, &receive->link, LOAM_WANT_WRITE, out_gate_ino,
-				 err);
+	struct loam_watch watch;
+	int rc =
+		loam_lfs_link_may(receive->lfs->auth, &receive->link, LOAM_WANT_WRITE, &watch, err);
+	if (rc == 0)
+		*out_gate_ino = watch.gate_ino;
+	return rc;
 }
 
 static int check_space(const struct loam_receive *receive, struct loam_err *err)
@@ -76,7 +80,8 @@ static int make_room(struct loam_receive *receive, struct loam_err *err)
 
 static int start(struct loam_receive *receive, struct loam_err *err)
 {
-	int rc = allow(receive, &receive->gate_ino, err);
+	int rc = loam_lfs_link_may(receive->lfs->auth, &receive->link, LOAM_WANT_WRITE,
+				   &receive->watch, err);
 	if (rc == 0)
 		rc = loam_transfers_enter(receive->lfs->transfers, receive->counts_as, err);
 	if (rc < 0)
@@ -118,7 +123,9 @@ int loam_receive_add(struct loam_receive *receive, const void *data, size_t data
 		return loam_fail(err, LOAM_E_INVALID,
 				 "the body is longer than the object's %" PRIu64 " bytes",
 				 receive->link.bytes);
-	int rc = 0;
+	int rc = loam_lfs_link_still(&receive->watch, err);
+	if (rc < 0)
+		return rc;
 	if (receive->writer)
 		rc = loam_writer_add(receive->writer, data, data_bytes, err);
 	else
@@ -172,7 +179,7 @@ static int commit(struct loam_receive *receive, const char **out_how, struct loa
 	struct loam_adoption adoption = { .repo = &receive->link.repo,
 					  .oid = receive->link.oid,
 					  .bytes = receive->link.bytes,
-					  .gate_ino = receive->gate_ino,
+					  .gate_ino = receive->watch.gate_ino,
 					  .allow = allow,
 					  .allow_arg = receive };
 	enum loam_adopted adopted = LOAM_ADOPTED_HELD;

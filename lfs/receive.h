@@ -25,8 +25,8 @@
 struct loam_lfs;
 struct loam_receive;
 
-/* link: repository, oid, bytes, and whose right it is (user, token_id); the right is asked for now
- * and again at the commit. counts_as: as loam_lfs_link_counts_as says. */
+/* link: repository, oid, bytes, and whose right it is (user, token_id); it is asked for now, while
+ * bytes come (auth/watch.h), and at the commit. counts_as: as loam_lfs_link_counts_as says. */
 int loam_receive_begin(struct loam_lfs *lfs, const struct loam_link *link, const char *counts_as,
 		       struct loam_receive **out_receive, struct loam_err *err);
 int loam_receive_add(struct loam_receive *receive, const void *data, size_t data_bytes,

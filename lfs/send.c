@@ -4,7 +4,6 @@
 #include "lfs/send.h"
 
 #include "core/auto.h"
-#include "core/clock.h"
 #include "lfs/lfs_internal.h"
 
 #include <string.h>
@@ -16,20 +15,10 @@ struct loam_send {
 	bool counted;
 	uint64_t ino, bytes;   /* of the object */
 	uint64_t offset, left; /* of what is still to be sent */
-	uint64_t recheck_at_ms;
+	struct loam_watch watch;
 	struct loam_reader *reader;
 	struct loam_sha256 *hash; /* of a whole transfer */
 };
-
-static int check_right(struct loam_send *send, struct loam_err *err)
-{
-	uint64_t now = loam_clock_ms();
-	if (now < send->recheck_at_ms)
-		return 0;
-	int rc = loam_lfs_link_may(send->lfs->auth, &send->link, LOAM_WANT_READ, NULL, err);
-	send->recheck_at_ms = now + LOAM_SEND_RECHECK_MS;
-	return rc;
-}
 
 static int check_hash(struct loam_send *send, struct loam_err *err)
 {
@@ -49,7 +38,7 @@ int64_t loam_send_read(struct loam_send *send, void *out, size_t out_bytes, stru
 	size_t got = 0;
 	if (step == 0)
 		return 0;
-	int rc = check_right(send, err);
+	int rc = loam_lfs_link_still(&send->watch, err);
 	if (rc == 0 && !send->reader)
 		rc = loam_reader_new(send->lfs->tree->volume->data, send->ino, send->bytes,
 				     &send->reader, err);
@@ -71,7 +60,7 @@ int64_t loam_send_read(struct loam_send *send, void *out, size_t out_bytes, stru
 
 static int start(struct loam_send *send, bool counted, struct loam_err *err)
 {
-	int rc = check_right(send, err);
+	int rc = loam_lfs_link_may(send->lfs->auth, &send->link, LOAM_WANT_READ, &send->watch, err);
 	if (rc == 0 && counted)
 		rc = loam_transfers_enter(send->lfs->transfers, send->counts_as, err);
 	if (rc < 0)

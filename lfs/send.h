@@ -1,9 +1,9 @@
 /*
  * The bytes of one object on their way out, by whichever door they go.
  *
- * The right is asked for when it is opened and every LOAM_SEND_RECHECK_MS while it runs. A whole
- * object is hashed on its way, and its last piece is held back until the hash is right: damage ends
- * in a failure, never in a clean end (L09). Read-ahead is the reader's (fs/data).
+ * The right is asked for when it is opened, and again while it runs (auth/watch.h). A whole object
+ * is hashed on its way, and its last piece is held back until the hash is right: damage ends in a
+ * failure, never in a clean end (L09). Read-ahead is the reader's (fs/data).
  *
  * Threads: one at a time per object.
  */
@@ -11,8 +11,6 @@
 #define LOAM_LFS_SEND_H
 
 #include "lfs/link.h"
-
-#define LOAM_SEND_RECHECK_MS 5000
 
 struct loam_lfs;
 struct loam_send;

@@ -84,7 +84,8 @@ int loam_ssh_request_may(const struct loam_ssh_request *request, enum loam_want 
 			 struct loam_err *err)
 {
 	struct loam_link link = link_of(request, "", 0);
-	return loam_lfs_link_may(request->transfer->lfs->auth, &link, want, NULL, err);
+	struct loam_watch watch;
+	return loam_lfs_link_may(request->transfer->lfs->auth, &link, want, &watch, err);
 }
 
 /* ---- version, quit --------------------------------------------------------------------------- */

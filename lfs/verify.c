@@ -16,22 +16,24 @@ static int begin(struct loam_web_request *request, struct loam_err *err)
 {
 	struct loam_lfs *lfs = loam_lfs_of(request);
 	struct loam_link *link = loam_xnew(struct loam_link);
+	struct loam_watch watch;
 	request->state = link;
 	int rc = loam_lfs_link(request, link, err);
 	if (rc < 0)
 		return rc;
 	snprintf(request->user, sizeof(request->user), "%s", link->user);
-	rc = loam_lfs_link_may(lfs->auth, link, LOAM_WANT_WRITE, NULL, err);
+	rc = loam_lfs_link_may(lfs->auth, link, LOAM_WANT_WRITE, &watch, err);
 	return rc < 0 ? loam_lfs_transfer_error(err) : 0;
 }
 
 static int finish(struct loam_web_request *request, struct loam_err *err)
 {
 	const struct loam_link *link = request->state;
+	struct loam_watch watch;
 	loam_auto_json json_t *call = NULL;
 	const char *oid = NULL;
 	uint64_t bytes, ino, held_bytes;
-	if (loam_lfs_link_may(loam_lfs_of(request)->auth, link, LOAM_WANT_WRITE, NULL, err) < 0)
+	if (loam_lfs_link_may(loam_lfs_of(request)->auth, link, LOAM_WANT_WRITE, &watch, err) < 0)
 		return loam_lfs_transfer_error(err);
 	int rc = loam_json_parse(request->body.data, request->body.bytes, &call, err);
 	if (rc < 0)

@@ -12,16 +12,17 @@
 
 int loam_server_authorize(struct loam_server *server, struct loam_web_request *request,
 			  const struct loam_repo *repo, enum loam_want want,
-			  struct loam_principal *out_who, struct loam_err *err)
+			  struct loam_watch *out_watch, struct loam_err *err)
 {
+	struct loam_principal who;
 	int rc = loam_auth_header(server->auth, request->header(request, "Authorization"),
-				  request->peer, out_who, err);
+				  request->peer, &who, err);
 	if (rc < 0)
 		return rc;
-	snprintf(request->user, sizeof(request->user), "%s", out_who->user);
+	snprintf(request->user, sizeof(request->user), "%s", who.user);
 	if (repo)
-		return loam_auth_check(server->auth, out_who, repo, want, NULL, err);
-	if (out_who->kind == LOAM_ANONYMOUS)
+		return loam_watch_begin(out_watch, server->auth, &who, repo, want, err);
+	if (who.kind == LOAM_ANONYMOUS)
 		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
 	return loam_fail(err, LOAM_E_NOT_FOUND, "no such repository");
 }

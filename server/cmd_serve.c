@@ -185,6 +185,7 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 	server->config = instance->config;
 	server->publisher = serving->publisher;
 	server->authorize = loam_server_authorize;
+	server->still = loam_watch_ask;
 	server->git_dir = git_dir_of;
 	server->git_slots = loam_git_slots_new(LOAM_GIT_CHILDREN_MAX);
 	serving->operations = (struct loam_op_context){ .auth = instance->auth,

@@ -6,12 +6,11 @@
  *   POST REPO/git-receive-pack                                        push
  *
  * Each request is one git child (server/git_run.h) whose right was asked for before the first byte
- * of the body was read, and is asked again every RECHECK_MS while it runs. The dumb protocol has no
+ * of the body was read, and is asked again while it runs (auth/watch.h). The dumb protocol has no
  * route. Answers follow what git clients do with a status (protocols.md A.6): 401 only asks for
  * credentials, and a push is refused at info/refs, where the client still shows why.
  */
 #include "core/auto.h"
-#include "core/clock.h"
 #include "server/git_env.h"
 #include "server/git_service.h"
 #include "server/http.h"
@@ -20,8 +19,6 @@
 
 #include <string.h>
 #include <strings.h>
-
-#define RECHECK_MS 5000
 
 static const struct {
 	const char *name;   /* of service= and the route */
@@ -46,7 +43,7 @@ struct git_request {
 	struct loam_git_service service;
 	bool repo_is_valid;
 	struct loam_git_commands commands;
-	uint64_t checked_ms;
+	struct loam_watch watch;
 };
 
 /* ---- who, where, whether --------------------------------------------------------------------- */
@@ -57,17 +54,20 @@ static int check_rights(struct loam_web_request *request, struct loam_err *err)
 	struct loam_git_service *service = &git->service;
 	int rc = service->server->authorize(service->server, request,
 					    git->repo_is_valid ? &service->repo : NULL,
-					    services[service->kind].want, &service->who, err);
-	git->checked_ms = loam_clock_ms();
+					    services[service->kind].want, &git->watch, err);
+	if (rc == 0)
+		service->who = git->watch.who;
 	return rc;
 }
 
+/* Never 401: the client would ask its user, and send all of it again. */
 static int check_rights_again(struct loam_web_request *request, struct loam_err *err)
 {
-	const struct git_request *git = request->state;
-	if (loam_clock_ms() - git->checked_ms < RECHECK_MS)
-		return 0;
-	return check_rights(request, err);
+	struct git_request *git = request->state;
+	int rc = git->service.server->still(&git->watch, err);
+	if (rc == -LOAM_E_UNAUTHENTICATED)
+		err->code = LOAM_E_DENIED;
+	return rc < 0 ? -(int)err->code : 0;
 }
 
 static struct git_request *new_request(struct loam_web_request *request, enum loam_git_kind kind)
@@ -94,11 +94,12 @@ static bool take_slot(struct loam_web_request *request)
 	return false;
 }
 
-static bool is_over(void *arg)
+static int still(void *arg, struct loam_err *err)
 {
 	struct loam_web_request *request = arg;
-	struct loam_err err = { 0 };
-	return loam_http_client_gone(request) || check_rights_again(request, &err) < 0;
+	if (loam_http_client_gone(request))
+		return loam_fail(err, LOAM_E_INTERRUPTED, "the client has gone");
+	return check_rights_again(request, err);
 }
 
 /* ---- the child ------------------------------------------------------------------------------- */
@@ -116,8 +117,8 @@ static int start_child(struct loam_web_request *request, bool advertise, struct 
 		.words = words,
 		.changes = git->service.kind == LOAM_RECEIVE_PACK && !advertise,
 		.has_input = !advertise,
-		.is_over = is_over,
-		.is_over_arg = request,
+		.still = still,
+		.still_arg = request,
 	};
 	return loam_git_service_start(&git->service, &start, err);
 }

@@ -46,8 +46,8 @@
 struct loam_git_run {
 	struct loam_process process;
 	int pid_fd; /* when it runs on descriptors of its own */
-	bool (*is_over)(void *arg);
-	void *is_over_arg;
+	int (*still)(void *arg, struct loam_err *err);
+	void *still_arg;
 	char *spool_dir;
 	struct loam_buf preface;
 	struct loam_buf memory; /* the first bytes of the spool */
@@ -90,8 +90,8 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 	run->process = process;
 	run->pid_fd = given ? pidfd_open(process.pid, 0) : -1;
 	run->has_input = spec->has_input;
-	run->is_over = spec->is_over;
-	run->is_over_arg = spec->is_over_arg;
+	run->still = spec->still;
+	run->still_arg = spec->still_arg;
 	run->spool_dir = loam_xstrdup(spec->spool_dir);
 	run->spool_fd = -1;
 	loam_buf_init(&run->preface, PREFACE_BYTES_MAX);
@@ -219,9 +219,7 @@ static int wait_pipes(struct loam_git_run *run, bool want_stdin, struct loam_err
 		return loam_fail_errno(err, "wait for git");
 	if (ready > 0 && fds[2].revents)
 		take_errors(run);
-	if (ready <= 0 && run->is_over && run->is_over(run->is_over_arg))
-		return loam_fail(err, LOAM_E_INTERRUPTED, "the client has gone");
-	return 0;
+	return run->still ? run->still(run->still_arg, err) : 0;
 }
 
 static int spool_output(struct loam_git_run *run, struct loam_err *err)

@@ -29,9 +29,10 @@ struct loam_git_run_spec {
 	const int *fds;
 	int keep_fd;			    /* as in loam_process_spec */
 	const struct loam_confine *confine; /* likewise */
-	/* Asked about once a second while waiting: true ends the run (INTERRUPTED). NULL: never. */
-	bool (*is_over)(void *arg);
-	void *is_over_arg;
+	/* Asked whenever git is waited for, and once a second meanwhile: 0, or the code with which
+	 * the run ends. NULL: never. */
+	int (*still)(void *arg, struct loam_err *err);
+	void *still_arg;
 };
 
 int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run **out_run,

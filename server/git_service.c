@@ -109,8 +109,8 @@ static int spawn(struct loam_git_service *service, const struct loam_git_start *
 					  .fds = start->fds,
 					  .keep_fd = push_fd < 0 ? 0 : push_fd,
 					  .confine = &confine.confine,
-					  .is_over = start->is_over,
-					  .is_over_arg = start->is_over_arg };
+					  .still = start->still,
+					  .still_arg = start->still_arg };
 	int rc = loam_git_run_start(&spec, &service->run, err);
 	loam_git_env_release(&env);
 	return rc;

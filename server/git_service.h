@@ -53,9 +53,9 @@ struct loam_git_start {
 	const char *const *words; /* between the command and the directory, NULL-ended */
 	bool changes;		  /* this child may push: lock, ticket and hooks */
 	bool has_input;
-	const int *fds; /* as in loam_git_run_spec */
-	bool (*is_over)(void *arg);
-	void *is_over_arg;
+	const int *fds;				       /* as in loam_git_run_spec */
+	int (*still)(void *arg, struct loam_err *err); /* likewise */
+	void *still_arg;
 };
 /* NOT_FOUND when the repository has no Git data here. */
 int loam_git_service_start(struct loam_git_service *service, const struct loam_git_start *start,

@@ -196,9 +196,7 @@ static int identify(struct loam_hook_socket *socket, const json_t *message, stru
 static int check_right(struct loam_hook_socket *socket, struct loam_principal *who,
 		       const struct loam_repo *repo, struct loam_err *err)
 {
-	int rc = 0;
-	if (who->kind != LOAM_ADMIN)
-		rc = loam_auth_user(socket->auth, who->user, who->token_id, who, err);
+	int rc = loam_auth_renew(socket->auth, who, err);
 	return rc < 0 ? rc : loam_auth_check(socket->auth, who, repo, LOAM_WANT_WRITE, NULL, err);
 }
 

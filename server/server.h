@@ -7,6 +7,7 @@
 #ifndef LOAM_SERVER_SERVER_H
 #define LOAM_SERVER_SERVER_H
 
+#include "auth/watch.h"
 #include "lfs/lfs.h"
 #include "server/route.h"
 
@@ -28,10 +29,12 @@ struct loam_server {
 	struct loam_git_slots *git_slots;
 	struct loam_api *api;
 
-	/* Who asks, and may they? 0, or the code to answer. cmd_serve: loam_server_authorize. */
+	/* Who asks, and may they? 0, or the code to answer. out_watch says who, and is what still
+	 * asks while the request goes on. cmd_serve: loam_server_authorize, loam_watch_ask. */
 	int (*authorize)(struct loam_server *server, struct loam_web_request *request,
 			 const struct loam_repo *repo, enum loam_want want,
-			 struct loam_principal *out_who, struct loam_err *err);
+			 struct loam_watch *out_watch, struct loam_err *err);
+	int (*still)(struct loam_watch *watch, struct loam_err *err);
 	/* Where a repository's bare directory is, into out_path (LOAM_PATH_BYTES_MAX). NULL:
 	 * repos/KIND/NS/NAME.git. */
 	int (*git_dir)(struct loam_server *server, const struct loam_repo *repo, char *out_path,
@@ -56,7 +59,7 @@ struct loam_server {
  * repositories alike; request->user is set once a user is proven. */
 int loam_server_authorize(struct loam_server *server, struct loam_web_request *request,
 			  const struct loam_repo *repo, enum loam_want want,
-			  struct loam_principal *out_who, struct loam_err *err);
+			  struct loam_watch *out_watch, struct loam_err *err);
 
 /* git_http.c */
 extern const struct loam_route_table loam_git_routes;

@@ -59,8 +59,9 @@ static int attend(struct loam_ssh_session *session, struct loam_git_service *ser
 			rc = loam_git_run_wait(service->run, 0, out_status, err);
 		if (rc != 0)
 			return rc < 0 ? rc : 0;
-		if (loam_ssh_session_is_over(session))
-			return loam_fail(err, LOAM_E_INTERRUPTED, "the session is over");
+		rc = loam_ssh_session_still(session, err);
+		if (rc < 0)
+			return rc;
 	}
 }
 
@@ -82,8 +83,8 @@ int loam_ssh_git_run(struct loam_ssh_session *session, enum loam_git_kind kind, 
 		.changes = is_push,
 		.has_input = is_push,
 		.fds = session->fds,
-		.is_over = loam_ssh_session_is_over,
-		.is_over_arg = session,
+		.still = loam_ssh_session_still,
+		.still_arg = session,
 	};
 	if (!loam_git_service_enter(&service, session->peer))
 		return loam_fail(err, LOAM_E_LIMITED,

@@ -68,7 +68,7 @@ int loam_ssh_lfs_transfer(struct loam_ssh_session *session, bool upload, struct 
 		.upload = upload,
 		.io = { .in_fd = session->fds[0],
 			.write = write_out,
-			.is_over = loam_ssh_session_is_over,
+			.still = loam_ssh_session_still,
 			.arg = session },
 	};
 	return loam_ssh_transfer_run(&transfer, err);

@@ -59,8 +59,10 @@ static ssize_t read_session(void *arg, char *out, size_t out_bytes)
 	struct loam_ssh_session *session = arg;
 	struct pollfd ready = { .fd = session->fds[0], .events = POLLIN };
 	struct loam_deadline deadline = loam_deadline_in(LOAM_HTTP_IDLE_SECONDS * 1000ull);
+	struct loam_err ended = { 0 };
 	while (poll(&ready, 1, POLL_MS) <= 0)
-		if (loam_ssh_session_is_over(session) || loam_deadline_left_ms(deadline) == 0)
+		if (loam_ssh_session_still(session, &ended) < 0 ||
+		    loam_deadline_left_ms(deadline) == 0)
 			return -1;
 	return read(session->fds[0], out, out_bytes);
 }

@@ -34,25 +34,12 @@ static bool shell_is_gone(const struct loam_ssh_session *session)
 	return poll(&control, 1, 0) > 0; /* it sends nothing more: this is its end */
 }
 
-static int check_right(struct loam_ssh_session *session, struct loam_err *err)
-{
-	struct loam_auth *auth = session->server->auth;
-	int rc = loam_auth_user(auth, session->who.user, session->key_id, &session->who, err);
-	if (rc == 0 && session->want != 0)
-		rc = loam_auth_check(auth, &session->who, &session->repo, session->want, NULL, err);
-	session->checked_ms = loam_clock_ms();
-	return rc;
-}
-
-bool loam_ssh_session_is_over(void *arg)
+int loam_ssh_session_still(void *arg, struct loam_err *err)
 {
 	struct loam_ssh_session *session = arg;
 	if (*session->cut || shell_is_gone(session))
-		return true;
-	if (loam_clock_ms() - session->checked_ms < LOAM_SSH_RECHECK_MS)
-		return false;
-	struct loam_err err = { 0 };
-	return check_right(session, &err) < 0;
+		return loam_fail(err, LOAM_E_INTERRUPTED, "the session is over");
+	return loam_watch_ask(&session->watch, err);
 }
 
 /* What fits now, without waiting. 0: nothing fits. */
@@ -85,8 +72,9 @@ int loam_ssh_session_write_to(struct loam_ssh_session *session, int number, cons
 			moved_ms = now;
 		else if (now - moved_ms > LOAM_HTTP_IDLE_SECONDS * 1000ull)
 			return loam_fail(err, LOAM_E_UNAVAILABLE, "the client takes nothing");
-		if (put == 0 && loam_ssh_session_is_over(session))
-			return loam_fail(err, LOAM_E_INTERRUPTED, "the session is over");
+		int rc = loam_ssh_session_still(session, err);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -176,20 +164,31 @@ static const struct {
 	[LOAM_SSH_LFS_TRANSFER] = { "lfs.transfer", LOAM_WANT_READ, LOAM_WANT_WRITE, run_transfer },
 };
 
+/* The right was missing, or has gone meanwhile: that is why, whatever it broke. */
+static int say_refusal(const struct loam_ssh_session *session, const char *action,
+		       struct loam_err *err)
+{
+	*err = session->watch.refusal;
+	return loam_audit(&(struct loam_audit_entry){ .action = action, .repo = &session->repo },
+			  -(int)err->code, err);
+}
+
 static int run_on_repo(struct loam_ssh_session *session, const struct loam_ssh_command *command,
 		       int *out_status, struct loam_err *err)
 {
 	if (!command->repo_is_valid)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no such repository");
 	session->repo = command->repo;
-	session->want =
-		command->upload ? verbs[command->verb].want_upload : verbs[command->verb].want;
-	int rc = check_right(session, err);
-	if (rc < 0)
-		return loam_audit(&(struct loam_audit_entry){ .action = verbs[command->verb].action,
-							      .repo = &session->repo },
-				  rc, err);
-	return verbs[command->verb].run(session, command, out_status, err);
+	int rc = loam_watch_begin(&session->watch, session->server->auth, &session->who,
+				  &session->repo,
+				  command->upload ? verbs[command->verb].want_upload
+						  : verbs[command->verb].want,
+				  err);
+	if (rc == 0)
+		rc = verbs[command->verb].run(session, command, out_status, err);
+	if (rc < 0 && session->watch.refusal.code != LOAM_E_OK)
+		rc = say_refusal(session, verbs[command->verb].action, err);
+	return rc;
 }
 
 static int run_loam(struct loam_ssh_session *session, struct loam_ssh_command *command,
@@ -247,8 +246,11 @@ int loam_ssh_session_run(struct loam_ssh_session *session, const char *command)
 	int rc = loam_auth_key(session->server->auth, session->key_id, &session->who, &err);
 	if (rc == 0) {
 		loam_audit_who(&session->who, session->key_id);
-		rc = run_in_place(session, command, &status, &err);
+		rc = loam_watch_begin(&session->watch, session->server->auth, &session->who, NULL,
+				      0, &err);
 	}
+	if (rc == 0)
+		rc = run_in_place(session, command, &status, &err);
 	if (rc < 0)
 		loam_ssh_session_say(session, "%s", err.text);
 	if (rc < 0 && loam_audit_count() == 0)

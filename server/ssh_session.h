@@ -5,9 +5,9 @@
  *   ssh ── sshd ── loam shell ── ssh.sock ── serve: this ── git upload-pack | receive-pack | …
  *           └───── the session's stdin, stdout, stderr ────────┘
  *
- * The right is asked for before anything runs, and every LOAM_SSH_RECHECK_MS while it runs; the
- * session ends when `loam shell` has gone, when the right has, or when serve ends. One principal
- * has LOAM_SSH_SESSIONS_EACH of them at once.
+ * The right is asked for before anything runs, and again while it runs (auth/watch.h); the session
+ * ends when `loam shell` has gone, when the right has, or when serve ends. One principal has
+ * LOAM_SSH_SESSIONS_EACH of them at once.
  *
  * Owner:   the caller keeps the struct and closes the descriptors.
  * Threads: one per session.
@@ -17,7 +17,6 @@
 
 #include "server/server.h"
 
-#define LOAM_SSH_RECHECK_MS 2000
 #define LOAM_SSH_PEER_BYTES 64
 
 struct loam_ssh_session {
@@ -31,10 +30,8 @@ struct loam_ssh_session {
 	const volatile bool *cut;	/* serve ends now */
 	struct loam_git_slots *slots;	/* places of sessions, by principal */
 	struct loam_principal who;	/* filled by run */
-	/* Of the check that is asked again. */
 	struct loam_repo repo;
-	enum loam_want want;
-	uint64_t checked_ms;
+	struct loam_watch watch; /* of the right that it runs by: first its key, then repo's */
 };
 
 /* Runs the command line (NULL: none, a shell was asked for); the exit status of the session. */
@@ -42,13 +39,14 @@ int loam_ssh_session_run(struct loam_ssh_session *session, const char *command);
 
 /* ---- for what runs inside serve -------------------------------------------------------------- */
 
-/* true: nobody waits for more, or may have it. arg: the session. */
-bool loam_ssh_session_is_over(void *arg);
+/* 0, or why it ends: INTERRUPTED when nobody waits for more, or that of loam_watch_ask when the
+ * right has gone. arg: the session. */
+int loam_ssh_session_still(void *arg, struct loam_err *err);
 /* A line on the client's terminal, "loam: " in front; best effort. */
 void loam_ssh_session_say(struct loam_ssh_session *session, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Bytes to the client's stdout. UNAVAILABLE when he takes none for LOAM_HTTP_IDLE_SECONDS;
- * INTERRUPTED when the session is over. */
+ * else as loam_ssh_session_still. */
 int loam_ssh_session_write(struct loam_ssh_session *session, const void *data, size_t bytes,
 			   struct loam_err *err);
 /* The same to his stdout (1) or stderr (2). */

@@ -80,9 +80,9 @@ static struct loam_meta *meta_of(const struct work *work)
 static int allow(void *arg, uint64_t *out_gate_ino, struct loam_err *err)
 {
 	const struct loam_commit_dir *call = arg;
-	struct loam_principal who;
+	struct loam_principal who = *call->who;
 	struct loam_gate gate;
-	int rc = loam_auth_user(call->auth, call->who->user, call->who->token_id, &who, err);
+	int rc = loam_auth_renew(call->auth, &who, err);
 	if (rc == 0)
 		rc = loam_auth_check(call->auth, &who, call->repo, LOAM_WANT_WRITE, &gate, err);
 	if (rc < 0)

@@ -30,9 +30,9 @@ static int hear(void *arg, const void *data, size_t bytes, struct loam_err *err)
 	return 0;
 }
 
-static bool is_over(void *arg)
+static int still(void *arg, struct loam_err *err)
 {
-	return false;
+	return 0;
 }
 
 /* The one file that the world has on the disk; all else of it is memory. */
@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
 		.who = &who,
 		.repo = &world->tiny,
 		.upload = data[0] & 2,
-		.io = { .in_fd = ends[1], .write = hear, .is_over = is_over }
+		.io = { .in_fd = ends[1], .write = hear, .still = still }
 	};
 	int rc = loam_ssh_transfer_run(&transfer, &err);
 	loam_assert(rc == 0 || err.code != LOAM_E_OK);

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,9 +45,10 @@ static int tickets_open;
 
 static int authorize(struct loam_server *self, struct loam_web_request *request,
 		     const struct loam_repo *repo, enum loam_want want,
-		     struct loam_principal *out_who, struct loam_err *err)
+		     struct loam_watch *out_watch, struct loam_err *err)
 {
 	const char *header = request->header(request, "Authorization");
+	struct loam_principal *out_who = &out_watch->who;
 	*out_who = (struct loam_principal){ .kind = LOAM_ANONYMOUS };
 	if (!header)
 		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
@@ -64,6 +66,15 @@ static int authorize(struct loam_server *self, struct loam_web_request *request,
 	if (want != LOAM_WANT_READ && !is_alice)
 		return loam_fail(err, LOAM_E_DENIED, "bob may read but not push");
 	return 0;
+}
+
+static atomic_bool revoked;
+
+static int still(struct loam_watch *watch, struct loam_err *err)
+{
+	return atomic_load(&revoked)
+		       ? loam_fail(err, LOAM_E_UNAUTHENTICATED, "%s is disabled", watch->who.user)
+		       : 0;
 }
 
 static int ticket_new(struct loam_server *self, const struct loam_repo *repo,
@@ -233,6 +244,7 @@ static int set_up(void **state)
 	static struct loam_route_table tables[1];
 	tables[0] = loam_git_routes;
 	server = (struct loam_server){ .authorize = authorize,
+				       .still = still,
 				       .ticket_new = ticket_new,
 				       .ticket_end = ticket_end,
 				       .hook_socket = "/tmp/loam-hook.sock" };
@@ -509,6 +521,37 @@ static void a_client_that_dies_in_a_push_leaves_nothing(void **state)
 	assert_non_null(strstr(output, "refs/heads/main"));
 }
 
+/* acl-8: the half that came is thrown away, the client is told in plain text. */
+static void a_push_ends_when_its_right_does(void **state)
+{
+	static char push[1u << 20];
+	size_t bytes = record_push(push, sizeof(push));
+	char head[512], answer[2048];
+	int head_bytes = snprintf(head, sizeof(head),
+				  "POST /team/tiny.git/git-receive-pack HTTP/1.1\r\nHost: h\r\n"
+				  "Authorization: Basic YWxpY2U6cHc=\r\n" RECEIVE_TYPE
+				  "Content-Length: %zu\r\n\r\n",
+				  bytes);
+	loam_auto_fd int fd = dial();
+	assert_int_equal(send(fd, head, (size_t)head_bytes, 0), head_bytes);
+	assert_int_equal(send(fd, push, bytes / 2, 0), bytes / 2);
+	struct loam_deadline deadline = loam_deadline_in(10000);
+	while (!has_quarantine() && loam_deadline_left_ms(deadline) > 0)
+		loam_clock_sleep_ms(10);
+	assert_true(has_quarantine());
+	atomic_store(&revoked, true);
+	assert_true(send(fd, push + bytes / 2, bytes - bytes / 2, MSG_NOSIGNAL) > 0);
+	size_t got = 0;
+	for (ssize_t more = 1; more > 0 && got<sizeof(answer) - 1; got += more> 0 ? more : 0)
+		more = recv(fd, answer + got, sizeof(answer) - 1 - got, 0);
+	answer[got] = '\0';
+	expect(answer, "403", "alice is disabled");
+	assert_true(gone_within(5000));
+	atomic_store(&revoked, false);
+	must(git(bare, "for-each-ref"));
+	assert_string_equal(output, "");
+}
+
 /* F08: the hook runs, nothing moves, and the client goes. */
 static void a_client_that_dies_while_a_hook_runs_ends_the_hook(void **state)
 {
@@ -664,6 +707,7 @@ int main(void)
 		SERVED(git_16_dumb_paths_do_not_exist),
 		SERVED(the_probe_is_answered_with_nothing),
 		SERVED(a_client_that_dies_in_a_push_leaves_nothing),
+		SERVED(a_push_ends_when_its_right_does),
 		SERVED(a_client_that_dies_while_a_hook_runs_ends_the_hook),
 		SERVED(git_12_too_many_refs_are_refused_before_unpacking),
 		SERVED(git_1_and_git_11_refusals),

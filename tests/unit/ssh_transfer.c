@@ -64,10 +64,10 @@ static int take_out(void *arg, const void *data, size_t bytes, struct loam_err *
 	return loam_buf_add(&talk->out, data, bytes, err);
 }
 
-static bool is_over(void *arg)
+static int still(void *arg, struct loam_err *err)
 {
 	const struct talk *talk = arg;
-	return talk->over;
+	return talk->over ? loam_fail(err, LOAM_E_INTERRUPTED, "the session is over") : 0;
 }
 
 static const char *const users[] = { "alice", "bob", "carol", "dave" };
@@ -86,7 +86,7 @@ static int run(struct loam_lfs_world *world, enum loam_lfs_user user, bool uploa
 		.who = &who,
 		.repo = &world->tiny,
 		.upload = upload,
-		.io = { .in_fd = in, .write = take_out, .is_over = is_over, .arg = talk },
+		.io = { .in_fd = in, .write = take_out, .still = still, .arg = talk },
 	};
 	struct loam_err ended = { 0 };
 	int rc = loam_ssh_transfer_run(&transfer, &ended);
