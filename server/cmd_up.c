@@ -22,11 +22,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define REDIS_WAIT_MS  60000
-#define READY_WAIT_MS  60000
-#define SERVE_GRACE_MS 35000 /* serve itself drains for at most 30 s */
-#define ENV_MAX	       16
-#define VOLUME_NAME    "loam"
+#define REDIS_WAIT_MS	 60000
+#define READY_WAIT_MS	 60000
+#define START_DEATHS_MAX 5     /* of a child before all is up: some 3 s */
+#define SERVE_GRACE_MS	 35000 /* serve itself drains for at most 30 s */
+#define ENV_MAX		 16
+#define VOLUME_NAME	 "loam"
 
 struct up_opts {
 	const char *dir, *listen, *ssh_listen, *mount;
@@ -219,6 +220,7 @@ static bool serve_is_up(const char *listen, bool tls)
 static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_err *err)
 {
 	struct loam_deadline deadline = loam_deadline_in(READY_WAIT_MS);
+	const char *dying;
 	while (!end_asked &&
 	       !(mount_is_up(up) && serve_is_up(listen, tls) && loam_ssh_server_is_up(&up->ssh))) {
 		if (loam_deadline_left_ms(deadline) == 0)
@@ -227,13 +229,24 @@ static int wait_ready(struct up *up, const char *listen, bool tls, struct loam_e
 					 : serve_is_up(listen, tls) ? "sshd"
 								    : "loam serve");
 		loam_supervisor_step(&up->supervisor);
+		if ((dying = loam_supervisor_dying(&up->supervisor, START_DEATHS_MAX)))
+			return loam_fail(err, LOAM_E_UNAVAILABLE,
+					 "%s ends again and again; it says why above", dying);
 	}
 	return 0;
 }
 
-static void tell_ready(const struct up *up, const char *listen, bool tls)
+/* What clients are told, else where this host reaches it; free(). */
+static char *shown_url(const struct loam_config *config, const char *listen, bool tls)
 {
-	loam_auto_free char *url = loam_xasprintf("%s://%s", tls ? "https" : "http", listen);
+	if (config->server_url[0])
+		return loam_xstrdup(config->server_url);
+	loam_auto_free char *here = reachable(listen);
+	return loam_xasprintf("%s://%s", tls ? "https" : "http", here);
+}
+
+static void tell_ready(const struct up *up, const char *url)
+{
 	fprintf(stderr,
 		"\nloam is up: %s%s%s%s%s\n\n"
 		"In a second terminal (export LOAM_CONFIG=%s, unless /etc/loam/loam.conf is it):\n"
@@ -296,6 +309,7 @@ static int bring_up(struct up *up, struct loam_err *err)
 	loam_auto_free char *listen =
 		loam_xstrdup(up->embedded.listen[0] ? up->embedded.listen : config->server_listen);
 	bool tls = config->server_tls_cert[0] != '\0';
+	loam_auto_free char *url = shown_url(config, listen, tls);
 	/* Before anything is started: a port in use is an error, and nothing has happened then. */
 	rc = loam_ssh_server_prepare(&up->ssh, up->embedded.dir, config, up->ssh_listen, err);
 	if (rc == 0)
@@ -307,10 +321,8 @@ static int bring_up(struct up *up, struct loam_err *err)
 	    (rc = start_doors(up, err)) < 0 || (rc = start_ssh(up, err)) < 0 ||
 	    (rc = wait_ready(up, listen, tls, err)) < 0)
 		return rc;
-	if (!end_asked) {
-		loam_auto_free char *shown = reachable(listen);
-		tell_ready(up, shown, tls);
-	}
+	if (!end_asked)
+		tell_ready(up, url);
 	while (!end_asked)
 		loam_supervisor_step(&up->supervisor);
 	loam_service_stopping();

@@ -7,6 +7,7 @@
  */
 #include "server/doors.h"
 
+#include "auth/audit.h"
 #include "auth/ssh_door.h"
 #include "auth/tree.h"
 #include "core/auto.h"
@@ -139,6 +140,31 @@ static int open_ssh_socket(struct loam_doors *doors, const struct loam_config *c
 	return loam_ssh_socket_listen(doors->ssh_path, &doors->ssh_fd, err);
 }
 
+/* The log's own directory is given to the account as the repositories are; one that audit.path names
+ * may be others' as well and stays theirs. A log without lines is found out now, not when needed. */
+static int open_audit(const struct loam_doors *doors, const struct loam_config *config,
+		      struct loam_err *err)
+{
+	loam_auto_free char *path = loam_audit_path(config);
+	if (!path || path[0] != '/')
+		return 0; /* none, or loam_audit_open refuses it */
+	loam_auto_free char *dir = loam_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int rc = config->audit_path[0] ? 0 : loam_privileges_give(dir, &doors->who, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 1)
+		loam_info("serve.given", "path=%s uid=%u", dir, doors->who.uid);
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_as(&doors->who);
+	loam_auto_fd int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 || errno == ENOENT)
+		return 0;
+	return loam_fail(err, LOAM_E_DENIED,
+			 "uid %u cannot write the audit log %s (%s): chown -R %u:%u its own "
+			 "directory, name another by audit.path, or set audit.path = off",
+			 doors->who.uid, path, strerror(errno), doors->who.uid, doors->who.gid);
+}
+
 int loam_doors_open(const struct loam_doors_options *options, const struct loam_config *config,
 		    struct loam_doors *doors, struct loam_err *err)
 {
@@ -158,6 +184,8 @@ int loam_doors_open(const struct loam_doors_options *options, const struct loam_
 		rc = open_hook_socket(doors, config, err);
 	if (rc == 0)
 		rc = open_ssh_socket(doors, config, err);
+	if (rc == 0)
+		rc = open_audit(doors, config, err);
 	if (rc == 0)
 		rc = loam_privileges_drop(&doors->who, err);
 	doors->listen = http.listen;

@@ -17,9 +17,10 @@
 #include <stdbool.h>
 
 #define LOAM_SSHD "/usr/sbin/sshd"
-#define LOAM_SSH_ACCOUNT_COMMAND                                                   \
-	"useradd --system --uid 20000 --user-group --no-create-home --home-dir / " \
-	"--shell /bin/sh --password '*' loam"
+/* A group of that number: `useradd --system --user-group` alone would give it another one. */
+#define LOAM_SSH_ACCOUNT_COMMAND                                                \
+	"groupadd --gid 20000 loam && useradd --system --uid 20000 --gid loam " \
+	"--no-create-home --home-dir / --shell /bin/sh --password '*' loam"
 
 struct loam_ssh_server {
 	bool open;

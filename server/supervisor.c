@@ -98,6 +98,14 @@ void loam_supervisor_step(struct loam_supervisor *supervisor)
 		loam_clock_sleep_ms(until - now);
 }
 
+const char *loam_supervisor_dying(const struct loam_supervisor *supervisor, unsigned deaths)
+{
+	for (size_t i = 0; i < supervisor->count; i++)
+		if (supervisor->children[i].quick_deaths >= deaths)
+			return supervisor->children[i].name;
+	return NULL;
+}
+
 void loam_supervisor_stop(struct loam_supervisor *supervisor, uint64_t grace_ms)
 {
 	while (supervisor->count > 0) {

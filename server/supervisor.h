@@ -33,6 +33,8 @@ int loam_supervisor_add(struct loam_supervisor *supervisor, const char *name,
 			const char *const *argv, const char *const *env, struct loam_err *err);
 /* Reaps what died and starts it again when its pause is over. Returns within about 100 ms. */
 void loam_supervisor_step(struct loam_supervisor *supervisor);
+/* The name of a child that died so often, each time within 10 s of its start; NULL: none. */
+const char *loam_supervisor_dying(const struct loam_supervisor *supervisor, unsigned deaths);
 /* Ends them, last added first; each has grace_ms before it is killed. */
 void loam_supervisor_stop(struct loam_supervisor *supervisor, uint64_t grace_ms);
 

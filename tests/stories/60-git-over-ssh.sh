@@ -116,7 +116,7 @@ stop_up
 sed '/^loam:/d' /etc/passwd >"$DIR/passwd.new"
 cat "$DIR/passwd.new" >/etc/passwd
 start_up
-grep -q "the SSH door stays closed: this host has no account 'loam'; as root: useradd --system" "$DIR/up.out" ||
+grep -q "the SSH door stays closed: this host has no account 'loam'; as root: groupadd --gid 20000 loam && useradd --system" "$DIR/up.out" ||
 	fail "up does not say it: $(cat "$DIR/up.out")"
 must_fail git_as bob ls-remote "$SSH_URL/team/model.git"
 loam repo create team/last --owner alice 2>"$DIR/said" >/dev/null

@@ -195,6 +195,15 @@ install -d -m 700 -o $OTHER "$DIR/repos3"
 must_fail timeout 60 loam serve --meta "unix://$DIR/v/redis.sock" --listen 127.0.0.1:0 --repos "$DIR/repos3"
 grep -q "uid $SERVICE cannot use .*repos3.*chown" "$DIR/refused.out" || fail "$(cat "$DIR/refused.out")"
 expect $OTHER "$(stat -c %u "$DIR/repos3")" "the owner of another's folder"
+# the audit log: a directory of its own that root made is given, another's is named before anything is served
+chown -R root:root "$DIR/v/log"
+must_fail timeout 60 loam serve --listen 127.0.0.1:0 --meta "unix://$DIR/v/redis.sock"
+expect $SERVICE "$(stat -c %u "$DIR/v/log")" "the owner of the audit log's directory"
+expect $SERVICE "$(stat -c %u "$DIR/v/log/audit.log")" "the owner of the audit log"
+git config -f "$LOAM_CONFIG" audit.path "$DIR/repos3/audit.log"
+must_fail timeout 60 loam serve --listen 127.0.0.1:0 --meta "unix://$DIR/v/redis.sock"
+grep -q "uid $SERVICE cannot write the audit log .*repos3/audit.log.*audit.path" "$DIR/refused.out" || fail "$(cat "$DIR/refused.out")"
+git config -f "$LOAM_CONFIG" --unset audit.path
 # an ordinary user cannot become somebody else
 must_fail as alice timeout 60 loam serve --listen 127.0.0.1:0 --repos "$DIR/home/alice/repos"
 mkdir -m 700 "$DIR/closed"

@@ -120,6 +120,8 @@ static void one_that_always_dies_is_given_pauses(void **state)
 	for (const char *at = text; (at = strstr(at, "+one")); at++)
 		starts++;
 	assert_in_range(starts, 2, 6); /* 100, 200, 400, 800 ms between */
+	assert_string_equal(loam_supervisor_dying(&supervisor, 2), "one");
+	assert_null(loam_supervisor_dying(&supervisor, 100));
 }
 
 static void a_dead_child_does_not_disturb_the_others(void **state)
