@@ -288,12 +288,49 @@ static int ensure_place(const struct loam_tree *tree, const struct place *place,
 	return set_mark(tree->volume, ino, place->path + 1, err);
 }
 
+/* What stands in a directory that everybody may write is renamed by everybody, unless it is sticky. */
+static int check_sticky(const struct loam_attr *attr, const char *path, struct loam_err *err)
+{
+	if (!(attr->mode & 0002) || (attr->mode & 01000))
+		return 0;
+	return loam_fail(
+		err, LOAM_E_UNSUPPORTED,
+		"everybody may rename what stands in %s of this volume (mode %04o), Loam's "
+		"directories too; on a mount of it, as root: chmod +t MOUNTPOINT%s",
+		path, attr->mode, path[1] ? path : "");
+}
+
+/* All directories above the root: whoever may rename one of them may put another in its place. */
+static int check_above(const struct loam_tree *tree, struct loam_err *err)
+{
+	char path[sizeof(tree->root)];
+	for (const char *at = tree->root; (at = strchr(at, '/')) != NULL; at++) {
+		snprintf(path, sizeof(path), "%.*s", at == tree->root ? 1 : (int)(at - tree->root),
+			 tree->root);
+		uint64_t ino;
+		struct loam_attr attr;
+		int rc = loam_files_lookup(tree->volume, path, &ino, &attr, err);
+		if (rc == -LOAM_E_NOT_FOUND) {
+			loam_err_clear(err); /* to be made, or named by who looks for the root */
+			return 0;
+		}
+		if (rc == 0)
+			rc = check_sticky(&attr, path, err);
+		if (rc < 0)
+			return loam_context(err, "tree.root");
+	}
+	return 0;
+}
+
 static int check_root(const struct loam_tree *tree, bool make, struct loam_err *err)
 {
 	const char *shown = tree->root[0] ? tree->root : "/";
 	uint64_t ino;
 	struct loam_attr attr;
-	int rc = loam_files_lookup(tree->volume, shown, &ino, &attr, err);
+	int rc = check_above(tree, err);
+	if (rc < 0)
+		return rc;
+	rc = loam_files_lookup(tree->volume, shown, &ino, &attr, err);
 	if (rc == -LOAM_E_NOT_FOUND && make) {
 		loam_err_clear(err);
 		rc = loam_files_mkdirs(tree->volume, shown, LOAM_SERVICE_ID, LOAM_SERVICE_ID, 0755,
@@ -304,14 +341,7 @@ static int check_root(const struct loam_tree *tree, bool make, struct loam_err *
 		return loam_context(err, "tree.root");
 	if (attr.type != LOAM_TYPE_DIR)
 		return loam_fail(err, LOAM_E_NOT_DIR, "tree.root %s is not a directory", shown);
-	if ((attr.mode & 0002) && !(attr.mode & 01000))
-		return loam_fail(
-			err, LOAM_E_UNSUPPORTED,
-			"everybody may rename what stands in %s of this volume (mode %04o), "
-			"Loam's directories too; on a mount of it, as root: chmod +t "
-			"MOUNTPOINT%s",
-			shown, attr.mode, tree->root);
-	return 0;
+	return check_sticky(&attr, shown, err);
 }
 
 int loam_tree_open(struct loam_volume *volume, const char *root, bool make,

@@ -51,8 +51,9 @@ void loam_tree_group_path(const struct loam_tree *tree, const char *group, char 
 
 /*
  * Makes Loam's directories where they are missing and checks those that are there (design.md §2):
- * never takes over a directory it did not make; refuses a root others may write without sticky
- * bit, and a volume without ACLs, each with the command that mends it. Errors: UNSUPPORTED, EXISTS.
+ * never takes over a directory it did not make; refuses a root, or a directory above it, that
+ * others may write without sticky bit, and a volume without ACLs, each with the command that mends
+ * it. Errors: UNSUPPORTED, EXISTS.
  */
 int loam_tree_open(struct loam_volume *volume, const char *root, bool make,
 		   struct loam_tree *out_tree, struct loam_err *err);
