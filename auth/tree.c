@@ -288,7 +288,8 @@ static int ensure_place(const struct loam_tree *tree, const struct place *place,
 	return set_mark(tree->volume, ino, place->path + 1, err);
 }
 
-/* What stands in a directory that everybody may write is renamed by everybody, unless it is sticky. */
+/* What stands in a directory that everybody may write can be renamed by everybody, unless it is
+ * sticky. */
 static int check_sticky(const struct loam_attr *attr, const char *path, struct loam_err *err)
 {
 	if (!(attr->mode & 0002) || (attr->mode & 01000))

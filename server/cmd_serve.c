@@ -14,6 +14,7 @@
 #include "core/confine.h"
 #include "core/log.h"
 #include "core/service.h"
+#include "core/sys.h"
 #include "server/api.h"
 #include "server/commands.h"
 #include "server/doors.h"
@@ -26,9 +27,12 @@
 
 #include "core/banned.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define GRACE_MS       25000 /* and 5 s to unwind what was cut: 30 s in all */
 #define HOOK_GRACE_MS  3000
@@ -203,6 +207,25 @@ static int open_doors(struct serving *serving, struct loam_err *err)
 	return rc;
 }
 
+/* A directory of blocks that belongs to somebody else, as an official client leaves it to root:
+ * what root's commands and mounts write there is for its owner alone (fs/store/store_file.c). */
+static int check_blocks(const struct loam_format *format, struct loam_err *err)
+{
+	if (geteuid() == 0 || strcmp(format->storage, "file") != 0)
+		return 0;
+	loam_auto_free char *volume = loam_path_join(format->bucket, format->name);
+	const char *const dirs[] = { format->bucket, volume };
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(dirs); i++)
+		if (access(dirs[i], R_OK | W_OK | X_OK) < 0 && errno != ENOENT)
+			return loam_fail(
+				err, LOAM_E_DENIED,
+				"uid %u cannot use the blocks in %s (%s): chown -R %u:%u "
+				"%s and let it pass the folders above, or set server.runAs",
+				geteuid(), dirs[i], strerror(errno), geteuid(), getegid(),
+				format->bucket);
+	return 0;
+}
+
 static int open_serving(struct serving *serving, const struct serve_opts *opts,
 			struct loam_config *config, struct loam_err *err)
 {
@@ -213,6 +236,8 @@ static int open_serving(struct serving *serving, const struct serve_opts *opts,
 		.cache_dir = config->server_cache_dir[0] ? config->server_cache_dir : NULL,
 	};
 	int rc = loam_instance_open(&options, &serving->instance, err);
+	if (rc == 0)
+		rc = check_blocks(loam_meta_format(serving->instance->volume->meta), err);
 	if (rc < 0)
 		return rc;
 	serving->server.repos = serving->doors.repos;

@@ -140,8 +140,8 @@ static int open_ssh_socket(struct loam_doors *doors, const struct loam_config *c
 	return loam_ssh_socket_listen(doors->ssh_path, &doors->ssh_fd, err);
 }
 
-/* The log's own directory is given to the account as the repositories are; one that audit.path names
- * may be others' as well and stays theirs. A log without lines is found out now, not when needed. */
+/* The log's own directory is given to the account as the repositories are; one that audit.path
+ * names may be others' as well and stays theirs. That nothing can be written there is found now. */
 static int open_audit(const struct loam_doors *doors, const struct loam_config *config,
 		      struct loam_err *err)
 {
