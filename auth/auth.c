@@ -22,7 +22,6 @@
 
 #define CREDENTIAL_BYTES_MAX 2048
 #define FORGED		     "\tlink" /* counted under a name that no account has */
-#define REFUSAL_STEP_NS	     3000000u
 #define REMEMBERED_COUNT     256
 #define REMEMBERED_MS	     60000
 
@@ -100,13 +99,11 @@ static int refuse(const struct loam_principal *who, bool may_read, const char *r
 			 loam_principal_name(who), repo_text);
 }
 
-/* A repository that is there takes more reads to refuse than one that is not: 20 us, which ten
- * thousand questions tell apart. So whoever may not know is answered at a whole step from when he
- * asked (L05; tests/bench/timing.sh). */
-static void hide_time(uint64_t asked_ns)
+void loam_auth_hide_time(uint64_t asked_ns, unsigned step_ms)
 {
-	uint64_t steps = (loam_clock_ns() - asked_ns) / REFUSAL_STEP_NS + 1;
-	loam_clock_sleep_until_ns(asked_ns + steps * REFUSAL_STEP_NS);
+	uint64_t step_ns = step_ms * 1000000ull;
+	uint64_t steps = (loam_clock_ns() - asked_ns) / step_ns + 1;
+	loam_clock_sleep_until_ns(asked_ns + steps * step_ns);
 }
 
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
@@ -126,7 +123,7 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 		if (is_there)
 			loam_gate_release(&gate);
 		if (!may_read)
-			hide_time(asked_ns);
+			loam_auth_hide_time(asked_ns, LOAM_HIDE_READS_MS);
 		return refuse(who, may_read, text, err);
 	}
 	if (out_gate)

@@ -79,6 +79,15 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 		    const struct loam_repo *repo, enum loam_want want, struct loam_gate *out_gate,
 		    struct loam_err *err);
 /*
+ * The end of an answer that hides whether something is there: waits for a whole step since asked_ns
+ * (loam_clock_ns). What is there takes more reads to refuse than what is not: 20 us, which ten
+ * thousand questions tell apart (L05; tests/bench/timing.sh). A step is long against the work, and
+ * against what differs.
+ */
+#define LOAM_HIDE_READS_MS 3  /* some reads */
+#define LOAM_HIDE_WALK_MS  50 /* reads of many entries, or of the account files */
+void loam_auth_hide_time(uint64_t asked_ns, unsigned step_ms);
+/*
  * May who do want to the account named user (NULL: to his own)? A token needs the scope, and must
  * not be bound to one repository. Errors: UNAUTHENTICATED for anonymous callers, NOT_FOUND for
  * another's account (absent alike), DENIED for a token that is too weak.

@@ -7,6 +7,7 @@
 #include "auth/audit.h"
 #include "auth/gate.h"
 #include "core/auto.h"
+#include "core/clock.h"
 #include "fs/files.h"
 #include "fs/meta/txn.h"
 
@@ -453,8 +454,8 @@ static int refuse(const struct loam_principal *who, enum loam_right right, const
 			 text);
 }
 
-int loam_auth_check_namespace(struct loam_auth *auth, const struct loam_principal *who,
-			      const struct loam_ns *ns, enum loam_want want, struct loam_err *err)
+int loam_auth_ask_namespace(struct loam_auth *auth, const struct loam_principal *who,
+			    const struct loam_ns *ns, enum loam_want want, struct loam_err *err)
 {
 	char text[LOAM_REPO_TEXT_BYTES];
 	struct loam_ns_info info = { 0 };
@@ -472,6 +473,16 @@ int loam_auth_check_namespace(struct loam_auth *auth, const struct loam_principa
 	if (right >= loam_right_of_want(want) && allowed)
 		return 0;
 	return refuse(who, right, text, err);
+}
+
+int loam_auth_check_namespace(struct loam_auth *auth, const struct loam_principal *who,
+			      const struct loam_ns *ns, enum loam_want want, struct loam_err *err)
+{
+	uint64_t asked_ns = loam_clock_ns();
+	int rc = loam_auth_ask_namespace(auth, who, ns, want, err);
+	if (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_UNAUTHENTICATED)
+		loam_auth_hide_time(asked_ns, LOAM_HIDE_READS_MS);
+	return rc;
 }
 
 /* Whose a namespace of this name would be: *out_in says whether who is that user, or in the
@@ -522,9 +533,9 @@ static int check_new_namespace(struct loam_auth *auth, const struct loam_princip
 	return in && has_scope(who, LOAM_WANT_WRITE) ? 0 : refuse_create(who, ns, err);
 }
 
-int loam_auth_check_create(struct loam_auth *auth, const struct loam_principal *who,
-			   const struct loam_repo *repo, struct loam_grantee *out_owner,
-			   struct loam_err *err)
+static int check_create(struct loam_auth *auth, const struct loam_principal *who,
+			const struct loam_repo *repo, struct loam_grantee *out_owner,
+			struct loam_err *err)
 {
 	struct loam_ns ns = { .kind = repo->kind };
 	struct loam_ns_info info = { 0 };
@@ -538,12 +549,24 @@ int loam_auth_check_create(struct loam_auth *auth, const struct loam_principal *
 	loam_ns_info_release(&info);
 	if (found == 0 || owner.id == UINT32_MAX)
 		return check_new_namespace(auth, who, &ns, out_owner, err);
-	int rc = loam_auth_check_namespace(auth, who, &ns, LOAM_WANT_WRITE, err);
+	int rc = loam_auth_ask_namespace(auth, who, &ns, LOAM_WANT_WRITE, err);
 	if (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_DENIED) {
 		loam_err_clear(err);
 		return refuse_create(who, &ns, err);
 	}
 	if (rc == 0)
 		*out_owner = owner;
+	return rc;
+}
+
+/* A refusal reads the accounts when the namespace is not there, and nothing more when it is. */
+int loam_auth_check_create(struct loam_auth *auth, const struct loam_principal *who,
+			   const struct loam_repo *repo, struct loam_grantee *out_owner,
+			   struct loam_err *err)
+{
+	uint64_t asked_ns = loam_clock_ns();
+	int rc = check_create(auth, who, repo, out_owner, err);
+	if (rc == -LOAM_E_DENIED)
+		loam_auth_hide_time(asked_ns, LOAM_HIDE_WALK_MS);
 	return rc;
 }

@@ -59,6 +59,9 @@ int loam_ns_revoke(const struct loam_tree *tree, const struct loam_ns *ns,
  */
 int loam_auth_check_namespace(struct loam_auth *auth, const struct loam_principal *who,
 			      const struct loam_ns *ns, enum loam_want want, struct loam_err *err);
+/* The same without hiding by its time whether the namespace is there: for lists. */
+int loam_auth_ask_namespace(struct loam_auth *auth, const struct loam_principal *who,
+			    const struct loam_ns *ns, enum loam_want want, struct loam_err *err);
 /*
  * May who make this repository, and who owns its namespace? In a namespace that is there: as above.
  * A new one: that of his own name, or that of the name of a group he is in, which then owns it; the

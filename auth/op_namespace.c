@@ -52,7 +52,7 @@ static int list_one(void *arg, const struct loam_ns *ns, struct loam_err *err)
 	struct listing *listing = arg;
 	struct loam_auth *auth = listing->call->context->auth;
 	json_t *row = NULL;
-	int rc = loam_auth_check_namespace(auth, listing->call->who, ns, LOAM_WANT_READ, err);
+	int rc = loam_auth_ask_namespace(auth, listing->call->who, ns, LOAM_WANT_READ, err);
 	if (rc == -LOAM_E_NOT_FOUND || rc == -LOAM_E_DENIED) {
 		loam_err_clear(err);
 		return 0;

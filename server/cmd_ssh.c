@@ -1,7 +1,8 @@
 /*
  * loam ssh enable, disable, status: the SSH door of the host's own sshd, as one file in
- * /etc/ssh/sshd_config.d that concerns the account of ssh.user and nobody else. (`loam up` has an
- * sshd of its own: server/ssh_server.)
+ * /etc/ssh/sshd_config.d that concerns the account of ssh.user and nobody else, but for one line:
+ * how many unproven connections an address may hold, where the host has no such limit. (`loam up`
+ * has an sshd of its own: server/ssh_server.)
  *
  * The file is checked by sshd before it counts: what sshd refuses is taken back at once.
  */
@@ -18,13 +19,17 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define SNIPPET	   "/etc/ssh/sshd_config.d/loam.conf"
-#define SSHD_PID   "/run/sshd.pid"
-#define MARK	   "# Written by loam ssh enable; loam ssh disable removes it.\n"
-#define TEXT_BYTES 65536
+#define SNIPPET	     "/etc/ssh/sshd_config.d/loam.conf"
+#define SSHD_PID     "/run/sshd.pid"
+#define MARK	     "# Written by loam ssh enable; loam ssh disable removes it.\n"
+#define TEXT_BYTES   65536
+#define PLACES_WORD  "PerSourceMaxStartups"
+#define PLACES_MAX   8u /* MaxStartups begins to drop at 10, unless told otherwise */
+#define PLACES_BYTES 128
 
 struct ssh_opts {
 	bool dry_run, json;
@@ -32,9 +37,11 @@ struct ssh_opts {
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static char *snippet_text(const struct loam_config *config, const char *program, const char *socket)
+static char *snippet_text(const struct loam_config *config, const char *program, const char *socket,
+			  const char *places)
 {
-	return loam_xasprintf(MARK "Match User %s\n"
+	return loam_xasprintf(MARK "%s"
+				   "Match User %s\n"
 				   "\tAuthenticationMethods publickey\n"
 				   "\tPubkeyAuthentication yes\n"
 				   "\tPasswordAuthentication no\n"
@@ -51,7 +58,7 @@ static char *snippet_text(const struct loam_config *config, const char *program,
 				   "\tMaxSessions 16\n"
 				   "\tClientAliveInterval 10\n"
 				   "\tClientAliveCountMax 2\n",
-			      config->ssh_user, program, socket, config->ssh_keys_user);
+			      places, config->ssh_user, program, socket, config->ssh_keys_user);
 }
 
 /* 1 ours, 0 there is none; EXISTS for a file that somebody else wrote. */
@@ -119,6 +126,38 @@ static int check_effect(const struct loam_config *config, const char *program, s
 				 ": /etc/ssh/sshd_config needs, above its first Match, the line "
 				 "Include /etc/ssh/sshd_config.d/*.conf");
 	return rc;
+}
+
+/* ---- unproven connections -------------------------------------------------------------------- */
+
+/* The number behind a word of sshd -T; 0: it is not there, or no number. */
+static unsigned number_behind(const char *text, const char *word)
+{
+	const char *at = strstr(text, word);
+	return at ? (unsigned)strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
+/*
+ * Without a limit for each address, one that opens connections and proves nothing takes all places
+ * of MaxStartups, and nobody else comes in. Ours stays below the number from which sshd drops by
+ * chance. "" where the administrator has set one, or sshd knows none (before 8.5).
+ */
+static int choose_places(char out[PLACES_BYTES], struct loam_err *err)
+{
+	static const char *const argv[] = { LOAM_SSHD, "-T", NULL };
+	loam_auto_buf struct loam_buf before = LOAM_BUF(TEXT_BYTES);
+	loam_auto_buf struct loam_buf present = LOAM_BUF(TEXT_BYTES);
+	int had = read_snippet(&before, err);
+	int rc = had < 0 ? had : loam_ssh_tool(argv, &present, err);
+	if (rc < 0)
+		return rc;
+	bool ours = had && strstr(loam_buf_text(&before), PLACES_WORD);
+	unsigned start = number_behind(loam_buf_text(&present), "\nmaxstartups ");
+	out[0] = '\0';
+	if (start > 1 && (ours || strstr(loam_buf_text(&present), "\npersourcemaxstartups none\n")))
+		snprintf(out, PLACES_BYTES, PLACES_WORD " %u\nPerSourceNetBlockSize 32:64\n",
+			 start > PLACES_MAX ? PLACES_MAX : start - 1);
+	return 0;
 }
 
 /* ---- the running sshd ------------------------------------------------------------------------ */
@@ -209,14 +248,16 @@ static int find_program(char out[PATH_MAX], struct loam_err *err)
 static int enable(const struct ssh_opts *opts, const struct loam_config *config,
 		  struct loam_err *err)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], places[PLACES_BYTES];
 	loam_auto_free char *socket = loam_ssh_socket_path(config);
 	int rc = find_program(program, err);
 	if (rc == 0)
 		rc = check_host(config, program, socket, err);
+	if (rc == 0)
+		rc = choose_places(places, err);
 	if (rc < 0)
 		return rc;
-	loam_auto_free char *text = snippet_text(config, program, socket);
+	loam_auto_free char *text = snippet_text(config, program, socket, places);
 	if (opts->dry_run) {
 		fprintf(stderr, "loam: would write " SNIPPET ":\n");
 		printf("%s", text);
@@ -228,9 +269,14 @@ static int enable(const struct ssh_opts *opts, const struct loam_config *config,
 	fprintf(stderr,
 		"loam: " SNIPPET " written, sshd -t found it good\n"
 		"loam: %s\n"
+		"%s"
 		"loam: clients use ssh://%s@HOST/NS/NAME.git; ssh.url = ssh://%s@HOST in the "
 		"configuration makes repo create print it\n",
-		reload(), config->ssh_user, config->ssh_user);
+		reload(),
+		places[0] ? "loam: it also limits what one address may hold of this sshd before it "
+			    "has proven a key (" PLACES_WORD "), for all accounts\n"
+			  : "",
+		config->ssh_user, config->ssh_user);
 	return 0;
 }
 
@@ -260,7 +306,8 @@ const struct loam_cmd loam_cmd_ssh_enable = {
 	.usage = "[options]",
 	.summary = "let this host's sshd take Git and LFS sessions for loam serve",
 	.details = "Writes " SNIPPET ", which concerns the account of ssh.user\n"
-		   "only, has sshd check it, and makes sshd read it. --dry-run prints it.",
+		   "only, has sshd check it, and makes sshd read it. --dry-run prints it. Where\n"
+		   "sshd has no limit for one address (" PLACES_WORD "), it gets one.",
 	.options = (const struct loam_opt[]){ DRY_RUN_OPT, LOAM_OPT_END },
 	.options_bytes = sizeof(struct ssh_opts),
 	.run = run_enable,

@@ -9,6 +9,7 @@
 #include "auth/explain.h"
 #include "auth/ssh_door.h"
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/cmd.h"
 #include "core/privileges.h"
 #include "fs/files.h"
@@ -109,8 +110,11 @@ static int read_page(const struct loam_op_call *call, struct listing *listing, s
 	return after ? loam_repo_parse(after, &listing->after, err) : 0;
 }
 
+/* What is passed over before a page is full is read too: how long that takes must not tell whether
+ * a repository that is not shown stands between two names. */
 static int run_list(struct loam_op_call *call, struct loam_err *err)
 {
+	uint64_t asked_ns = loam_clock_ns();
 	struct loam_account_store *store = loam_auth_accounts(call->context->auth);
 	struct listing listing = { .call = call };
 	int rc = read_page(call, &listing, err);
@@ -121,6 +125,8 @@ static int run_list(struct loam_op_call *call, struct loam_err *err)
 	call->answer = json_array();
 	rc = loam_repos_each(loam_auth_tree(call->context->auth), list_one, &listing, err);
 	loam_account_store_put(store, listing.accounts);
+	if (call->who->kind != LOAM_ADMIN)
+		loam_auth_hide_time(asked_ns, LOAM_HIDE_WALK_MS);
 	return rc < 0 ? rc : 0;
 }
 

@@ -1,7 +1,10 @@
-"""Can time tell what an answer hides? Pairs of requests that must look alike, in random order, over one
-connection; Welch's t of their times, over all and without the slowest twentieth of each side. Over 4.5 the
-two can be told apart (reliability.md L05).
+"""Can time tell what an answer hides? Pairs of questions that must look alike, in random order: over one
+connection of HTTP, or at ssh.sock, where sshd's forced command hands over a session. Welch's t of their
+times, over all and without the slowest twentieth of each side. Over 4.5 the two can be told apart
+(reliability.md L05).
 """
+import array
+import itertools
 import json
 import math
 import os
@@ -14,17 +17,20 @@ from doors import LFS, basic, thing
 
 PAIRS = int(os.environ.get("LOAM_PAIRS", "10000"))
 PORT = int(os.environ["PORT"])
+ONLY = os.environ.get("LOAM_ONLY", "")
 LIMIT = 4.5
 
 
 class Link:
     """Keep-alive, raw: what is timed is the request and its answer, nothing of a library."""
 
-    def __init__(self):
+    def __init__(self, address=None):
+        self.address = address
         self.open()
 
     def open(self):
-        self.socket = socket.create_connection(("127.0.0.1", PORT))
+        source = (self.address, 0) if self.address else None
+        self.socket = socket.create_connection(("127.0.0.1", PORT), source_address=source)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request):
@@ -44,12 +50,46 @@ class Link:
         return time.perf_counter_ns() - began, int(head[9:12])
 
 
-def request(method, path, auth, body=None):
+class Strangers:
+    """A new connection, from an address that has never asked, for each request."""
+    addresses = (f"127.7.{n // 250}.{n % 250 + 1}" for n in itertools.count())
+
+    def ask(self, request):
+        link = Link(next(self.addresses))
+        answer = link.ask(request)
+        link.socket.close()
+        return answer
+
+
+class Session:
+    """What `loam shell` does for one session, without sshd: three descriptors and a line of JSON."""
+
+    def ask(self, command):
+        nothing = os.open("/dev/null", os.O_RDWR)
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(os.environ["SSH_SOCKET"])
+        line = json.dumps({"op": "shell", "key": os.environ["DAVES_KEY"], "command": command, "peer": "127.0.0.1"})
+        began = time.perf_counter_ns()
+        link.sendmsg([line.encode() + b"\n"],
+                     [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [nothing] * 3).tobytes())])
+        got = b""
+        while not got.endswith(b"\n"):
+            piece = link.recv(65536)
+            if not piece:
+                sys.exit(f"{command}: no answer")
+            got += piece
+        taken = time.perf_counter_ns() - began
+        link.close()
+        os.close(nothing)
+        return taken, json.loads(got)["exit"]
+
+
+def request(method, path, auth, body=None, kind=LFS):
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
     if auth:
         lines.append("Authorization: " + auth)
     if body is not None:
-        lines += [f"Content-Type: {LFS}", f"Accept: {LFS}", f"Content-Length: {len(body)}"]
+        lines += [f"Content-Type: {kind}", f"Accept: {kind}", f"Content-Length: {len(body)}"]
     return ("\r\n".join(lines) + "\r\n\r\n" + (body or "")).encode()
 
 
@@ -61,13 +101,15 @@ def welch(a, b):
     return (mean_a - mean_b) / math.sqrt(var_a + var_b)
 
 
-def compare(what, first, second, status):
+def compare(what, first, second, status, link=Link, part=1):
     """first and second make a request each time, so that nothing can be remembered of one of them."""
-    link, times = Link(), ([], [])
-    for _ in range(200):
+    if ONLY not in what:
+        return True
+    link, times, pairs = link(), ([], []), PAIRS // part
+    for _ in range(pairs // 50):
         link.ask(first())
         link.ask(second())
-    while len(times[0]) < PAIRS:
+    while len(times[0]) < pairs:
         order = [0, 1]
         random.shuffle(order)
         pair = [None, None]
@@ -85,7 +127,7 @@ def compare(what, first, second, status):
     t_all, t_kept = welch(*times), welch(*kept)
     means = [sum(side) / len(side) / 1000 for side in kept]
     told = "TOLD APART" if abs(t_kept) >= LIMIT or abs(t_all) >= LIMIT else "alike"
-    print(f"{what}: t {t_all:+.2f}, without the slowest twentieth {t_kept:+.2f}; "
+    print(f"{what}: {pairs} pairs, t {t_all:+.2f}, without the slowest twentieth {t_kept:+.2f}; "
           f"means {means[0]:.1f} and {means[1]:.1f} us; {told}", flush=True)
     return told == "alike"
 
@@ -107,6 +149,22 @@ def batch(repo, operation, oid, size, auth):
     return make
 
 
+def api(path, body=None):
+    """By one account after the other: each may ask 1,200 times a minute."""
+    callers = itertools.cycle(["Bearer " + token for token in os.environ["API_TOKENS"].split()])
+    method = "GET" if body is None else "POST"
+    return lambda: request(method, "/api/v1" + path, next(callers), body and json.dumps(body), "application/json")
+
+
+def log_in(user):
+    return lambda: request("GET", "/dave/own.git/info/refs?service=git-upload-pack",
+                           basic(user, "%032x" % random.getrandbits(128)))
+
+
+def session(command):
+    return lambda: command
+
+
 unknown = thing(b"nobody has this")[0]
 fine = [
     compare("info/refs, forbidden or absent, a user", refs("alice/secret", dave), refs("alice/absent", dave), 404),
@@ -117,5 +175,24 @@ fine = [
             batch("dave/own", "download", unknown, SIZE, dave), 200),
     compare("batch upload, object of another or unknown", batch("dave/own", "upload", HELD, SIZE, dave),
             batch("dave/own", "upload", unknown, SIZE, dave), 200),
+    compare("api, repository forbidden or absent", api("/repos/models/alice/secret"),
+            api("/repos/models/alice/absent"), 404),
+    compare("api, its deploy keys, forbidden or absent", api("/repos/models/alice/secret/keys"),
+            api("/repos/models/alice/absent/keys"), 404),
+    compare("api, namespace forbidden or absent", api("/namespaces/models/alice"), api("/namespaces/models/absent"), 404),
+    compare("api, account of another or absent", api("/users/alice"), api("/users/absent"), 404),
+    compare("api, list, with a hidden repository behind the name or before it",
+            api("/repos?after=models%2Falice%2Fsecre&limit=1"), api("/repos?after=models%2Falice%2Fsecret0&limit=1"),
+            200, part=10),
+    compare("api, making one in a namespace that is there or not", api("/repos", body={"repo": "alice/x"}),
+            api("/repos", body={"repo": "absent/x"}), 403, part=10),
+    compare("ssh, git-upload-pack, forbidden or absent", session("git-upload-pack 'alice/secret'"),
+            session("git-upload-pack 'alice/absent'"), 1, link=Session),
+    compare("ssh, git-lfs-authenticate, forbidden or absent", session("git-lfs-authenticate 'alice/secret' download"),
+            session("git-lfs-authenticate 'alice/absent' download"), 1, link=Session),
+    compare("ssh, loam repo show, forbidden or absent", session("loam repo show alice/secret"),
+            session("loam repo show alice/absent"), 1, link=Session, part=10),
+    compare("login, wrong password of an account or of none", log_in("alice"), log_in("absent"), 401, link=Strangers,
+            part=40),
 ]
 sys.exit(0 if all(fine) else 1)

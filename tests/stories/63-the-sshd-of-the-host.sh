@@ -51,6 +51,9 @@ step "enabled: sessions of one account come in, others are as before"
 /usr/local/bin/loam ssh enable 2>"$DIR/said"
 grep -q SIGHUP "$DIR/said" || fail "it does not say what it did: $(cat "$DIR/said")"
 cmp -s "$DIR/dry.out" /etc/ssh/sshd_config.d/loam.conf || fail "not what the dry run printed"
+hold_connections 100
+expect_ssh 1 "hello alice" alice -b 127.0.0.2
+let_connections_go
 /usr/sbin/sshd -T -C user=root,host=localhost,addr=127.0.0.1 | grep '^authorizedkeyscommand none' >/dev/null || fail "root is concerned"
 wait_until 20 git_as alice ls-remote "$SSH_URL/team/model.git" || fail "no session: $(tail -n 5 "$DIR/sshd.out")"
 work=$DIR/home/alice/model
