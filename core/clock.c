@@ -23,6 +23,11 @@ uint64_t loam_clock_ns(void)
 	return read_clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t loam_clock_thread_ns(void)
+{
+	return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 struct timespec loam_clock_now(void)
 {
 	struct timespec now;

@@ -10,6 +10,7 @@
 
 uint64_t loam_clock_ms(void);	       /* monotonic milliseconds */
 uint64_t loam_clock_ns(void);	       /* monotonic nanoseconds */
+uint64_t loam_clock_thread_ns(void);   /* what this thread has used of a processor */
 struct timespec loam_clock_now(void);  /* wall clock, as the volume stores it */
 void loam_clock_sleep_ms(uint64_t ms); /* resumes after signals */
 /* To a point of loam_clock_ns(). */

@@ -4,6 +4,7 @@
 #include "sync/add_rules.h"
 
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/limits.h"
 #include "core/sys.h"
 #include "sync/changes.h"
@@ -20,6 +21,7 @@
 struct loam_add_rules {
 	char *dir;
 	git_repository *git;
+	uint64_t used_ns; /* of a processor, by all questions */
 };
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -92,22 +94,39 @@ int loam_add_rules_put(struct loam_add_rules *rules, const char *path, const str
 	return text->bytes ? loam_sys_write_all(fd, text->data, text->bytes, err) : 0;
 }
 
+static int spend(struct loam_add_rules *rules, uint64_t since_ns, struct loam_err *err)
+{
+	rules->used_ns += loam_clock_thread_ns() - since_ns;
+	if (rules->used_ns < LOAM_ADD_RULES_SECONDS * 1000000000ull)
+		return 0;
+	return loam_fail(err, LOAM_E_TOO_LARGE,
+			 "the rules of .gitignore and .gitattributes take over %d s for so many "
+			 "files: have fewer or simpler ones",
+			 LOAM_ADD_RULES_SECONDS);
+}
+
 int loam_add_rules_ignored(struct loam_add_rules *rules, const char *path, bool is_dir,
 			   struct loam_err *err)
 {
 	loam_auto_free char *asked = loam_xasprintf("%s%s", path, is_dir ? "/" : "");
+	uint64_t since_ns = loam_clock_thread_ns();
 	int ignored = 0;
 	int rc = git_ignore_path_is_ignored(&ignored, rules->git, asked);
-	return rc < 0 ? loam_git_fail(err, rc, "read .gitignore") : ignored != 0;
+	if (rc < 0)
+		return loam_git_fail(err, rc, "read .gitignore");
+	rc = spend(rules, since_ns, err);
+	return rc < 0 ? rc : ignored != 0;
 }
 
 int loam_add_rules_is_lfs(struct loam_add_rules *rules, const char *path, struct loam_err *err)
 {
 	const char *value = NULL;
+	uint64_t since_ns = loam_clock_thread_ns();
 	int rc = git_attr_get(&value, rules->git,
 			      GIT_ATTR_CHECK_FILE_THEN_INDEX | GIT_ATTR_CHECK_NO_SYSTEM, path,
 			      "filter");
 	if (rc < 0)
 		return loam_git_fail(err, rc, "read .gitattributes");
-	return value && GIT_ATTR_HAS_VALUE(value) && strcmp(value, "lfs") == 0;
+	rc = spend(rules, since_ns, err);
+	return rc < 0 ? rc : value && GIT_ATTR_HAS_VALUE(value) && strcmp(value, "lfs") == 0;
 }

@@ -6,6 +6,9 @@
  * which goes with the struct. It stands beside the quarantines of pushes and is swept as they are
  * (sync/git_push.h). Nothing of this host's own Git configuration counts.
  *
+ * All questions together take LOAM_ADD_RULES_SECONDS of a processor; behind that they are
+ * TOO_LARGE: thousands of rules for each of a million files would keep a server for days.
+ *
  * Threads: one at a time. Units: paths are relative to the top, "a/b".
  */
 #ifndef LOAM_SYNC_ADD_RULES_H
@@ -17,6 +20,7 @@
 #include <stdbool.h>
 
 #define LOAM_ADD_RULES_BYTES_MAX (1u << 20) /* of one such file */
+#define LOAM_ADD_RULES_SECONDS	 60
 
 struct loam_add_rules;
 

@@ -21,6 +21,7 @@
 #include "sync/add_rules.h"
 #include "sync/changes.h"
 #include "sync/entry_names.h"
+#include "sync/git_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -266,6 +267,21 @@ static int check_pointer(struct walk *walk, const struct loam_buf *text, const c
 	return 1;
 }
 
+/* A file that Git obeys: never an LFS object, and checked as for a push. */
+static int add_obeyed(struct walk *walk, const struct loam_dir_entry *entry, const char *path,
+		      enum loam_git_file file, struct made *out, struct loam_err *err)
+{
+	loam_auto_buf struct loam_buf text = LOAM_BUF(LOAM_GIT_FILE_BYTES_MAX);
+	int rc = read_whole(walk, entry, path, &text, err);
+	if (rc == 0)
+		rc = loam_git_file_check(file, &text, path, err);
+	if (rc < 0)
+		return rc;
+	walk->stats.small_files++;
+	walk->stats.small_bytes += text.bytes;
+	return write_blob(walk, &text, &out->oid, err);
+}
+
 static int add_small(struct walk *walk, const struct loam_dir_entry *entry, const char *path,
 		     bool has_rule, struct made *out, struct loam_err *err)
 {
@@ -297,6 +313,10 @@ static int add_file(struct walk *walk, const struct loam_dir_entry *entry, const
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	out->mode = mode_of(&entry->attr);
+	enum loam_git_file file =
+		loam_git_file_of(strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+	if (file != LOAM_GIT_FILE_NONE)
+		return add_obeyed(walk, entry, path, file, out, err);
 	int has_rule = loam_add_rules_is_lfs(walk->rules, path, err);
 	if (has_rule < 0)
 		return has_rule;
@@ -305,11 +325,13 @@ static int add_file(struct walk *walk, const struct loam_dir_entry *entry, const
 	return add_small(walk, entry, path, has_rule, out, err);
 }
 
-static int add_link(struct walk *walk, const struct loam_dir_entry *entry, struct made *out,
-		    struct loam_err *err)
+static int add_link(struct walk *walk, const struct loam_dir_entry *entry, const char *name,
+		    const char *path, struct made *out, struct loam_err *err)
 {
 	loam_auto_buf struct loam_buf target = LOAM_BUF(LOAM_SYMLINK_BYTES_MAX);
-	int rc = loam_meta_readlink(walk->meta, entry->dentry.ino, &target, err);
+	int rc = loam_git_file_check_link(loam_git_file_of(name), path, err);
+	if (rc == 0)
+		rc = loam_meta_readlink(walk->meta, entry->dentry.ino, &target, err);
 	if (rc < 0)
 		return rc;
 	walk->stats.files++;
@@ -374,7 +396,7 @@ static int make_entry(struct walk *walk, const struct place *place,
 	if (entry->attr.type == LOAM_TYPE_FILE) {
 		rc = add_file(walk, entry, path, live, shown, out, err);
 	} else if (entry->attr.type == LOAM_TYPE_SYMLINK) {
-		rc = add_link(walk, entry, out, err);
+		rc = add_link(walk, entry, name, path, out, err);
 	} else {
 		loam_note(walk->ws->notes, "left out: %.400s (no file, directory or link)", path);
 		return 0;
@@ -397,6 +419,8 @@ static int read_rules(struct walk *walk, const struct place *place, const struct
 		rc = need(walk, entry->dentry.ino, &entry->attr, READ, path, err);
 		if (rc == 0)
 			rc = read_whole(walk, entry, path, &text, err);
+		if (rc == 0)
+			rc = loam_git_file_check(loam_git_file_of(name), &text, path, err);
 		if (rc == 0)
 			rc = loam_add_rules_put(walk->rules, path, &text, err);
 	}
@@ -424,6 +448,8 @@ static int add_attributes(struct walk *walk, const struct listing *listing,
 		return loam_fail(err, LOAM_E_INVALID, ATTRIBUTES " is no file");
 	if (entry)
 		rc = read_whole(walk, entry, ATTRIBUTES, &text, err);
+	if (rc == 0)
+		rc = loam_git_file_check(LOAM_GIT_FILE_ATTRIBUTES, &text, ATTRIBUTES, err);
 	if (rc == 0 && text.bytes > 0 && text.data[text.bytes - 1] != '\n')
 		rc = loam_buf_add(&text, "\n", 1, err);
 	if (rc == 0)

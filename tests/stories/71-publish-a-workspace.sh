@@ -131,6 +131,15 @@ as alice mkdir "$w/.git"
 echo x | as alice tee "$w/.git/config" >/dev/null
 refused 'hasDotgit' alice "$w"
 as alice rm -r "$w/.git"
+as alice ln -s /etc/passwd "$w/.gitModules"
+refused '.gitModules: a file that Git obeys may not be a symbolic link' alice "$w"
+as alice rm "$w/.gitModules"
+printf '[submodule "x"]\n\tpath = x\n\turl = --upload-pack=touch x\n' | as alice tee "$w/code/.gitmodules" >/dev/null
+refused 'code/.gitmodules, line 3: no address of a submodule' alice "$w"
+as alice rm "$w/code/.gitmodules"
+for i in $(seq 30); do printf '**/a/'; done | as alice tee "$w/code/.gitignore" >/dev/null
+refused 'code/.gitignore, line 1: a pattern with too many stars' alice "$w"
+as alice rm "$w/code/.gitignore"
 as alice mkdir -p "$DIR/home/alice/local"
 refused 'is not on a mount|may not read' alice "$DIR/home/alice/local"
 in_git() { as alice git -C "$DIR/home/alice/git" "$@"; }
