@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/sys.h"
+#include "core/terminal.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -84,9 +85,11 @@ static bool is_wanted(const struct reading *reading, const json_t *line)
 static void print_member(const json_t *line, const char *name, const char *label)
 {
 	const json_t *value = json_object_get(line, name);
-	if (json_is_string(value))
-		printf(" %s%s", label, json_string_value(value));
-	else if (json_is_integer(value))
+	if (json_is_string(value)) {
+		loam_auto_free char *text = loam_xstrdup(json_string_value(value));
+		loam_terminal_plain(text);
+		printf(" %s%s", label, text);
+	} else if (json_is_integer(value))
 		printf(" %s%lld", label, (long long)json_integer_value(value));
 }
 

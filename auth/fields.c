@@ -4,6 +4,7 @@
 #include "auth/fields.h"
 
 #include "core/auto.h"
+#include "core/terminal.h"
 
 #include <string.h>
 
@@ -121,7 +122,7 @@ bool loam_fields_copy(const char *field, char *out, size_t out_bytes)
 bool loam_fields_may_hold(const char *text)
 {
 	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7F || *text == ':')
+		if (loam_terminal_odd(text) || *text == '\n' || *text == '\t' || *text == ':')
 			return false;
 	return true;
 }

@@ -29,7 +29,7 @@ char *loam_list_without(const char *list, const char *name);
 char *loam_list_with(const char *list, const char *name);
 /* false when it does not fit. */
 bool loam_fields_copy(const char *field, char *out, size_t out_bytes);
-/* May text stand in a field? No ':', no control byte. */
+/* May text stand in a field? No ':', no control byte, nothing that a terminal obeys. */
 bool loam_fields_may_hold(const char *text);
 
 /* Walks lines: *rest starts as the text; false at its end. A missing last newline is fine. */

@@ -7,6 +7,7 @@
 #include "core/cmd.h"
 
 #include "core/auto.h"
+#include "core/terminal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -62,8 +63,10 @@ int loam_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 int loam_cmd_failed(const struct loam_err *err)
 {
 	const char *text = err->text[0] ? err->text : loam_code_meaning((int)err->code);
+	loam_auto_free char *shown = loam_xstrdup(text); /* a server's words may be in it */
+	loam_terminal_plain(shown);
 	fprintf(loam_cmd_err(), "loam%s%s: %s\n", current ? " " : "", current ? current->name : "",
-		text);
+		shown);
 	return EXIT_FAILED;
 }
 

@@ -39,3 +39,27 @@ int loam_terminal_secret(const char *prompt, const char *what, char *out, size_t
 	}
 	return rc;
 }
+
+size_t loam_terminal_odd(const char *text)
+{
+	const unsigned char *u = (const unsigned char *)text;
+	if (u[0] == 0x7f || (u[0] > 0 && u[0] < ' ' && u[0] != '\n' && u[0] != '\t'))
+		return 1;
+	if ((u[0] == 0xc2 && u[1] >= 0x80 && u[1] <= 0x9f) || (u[0] == 0xd8 && u[1] == 0x9c))
+		return 2;
+	bool turns = u[0] == 0xe2 && ((u[1] == 0x80 && (u[2] == 0x8e || u[2] == 0x8f)) ||
+				      (u[1] == 0x80 && u[2] >= 0xaa && u[2] <= 0xae) ||
+				      (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9));
+	return turns ? 3 : 0;
+}
+
+void loam_terminal_plain(char *text)
+{
+	char *to = text;
+	while (*text) {
+		size_t odd = loam_terminal_odd(text);
+		*to++ = odd ? '?' : *text;
+		text += odd ? odd : 1;
+	}
+	*to = '\0';
+}

@@ -61,6 +61,12 @@ static void text_that_would_break_a_line_may_not_stand_in_it(void **state)
 	assert_false(loam_fields_may_hold("a:b"));
 	assert_false(loam_fields_may_hold("a\nroot"));
 	assert_false(loam_fields_may_hold("a\r"));
+	assert_false(loam_fields_may_hold("a\tb"));
+	assert_false(loam_fields_may_hold("\x1b[2J"));
+	assert_false(loam_fields_may_hold("\xc2\x9b"
+					  "2J"));
+	assert_false(loam_fields_may_hold("\xe2\x80\xaeoot"));
+	assert_true(loam_fields_may_hold("\xe2\x82\xac 5, caf\xc3\xa9, \xd8\xa7\xe4\xb8\xad"));
 	char out[4];
 	assert_true(loam_fields_copy("abc", out, sizeof(out)));
 	assert_false(loam_fields_copy("abcd", out, sizeof(out)));
