@@ -14,10 +14,12 @@
 #define NEXT	"etc/next"
 #define RETIRED "etc/retired"
 
-struct take_number {
+struct take_numbers {
 	struct loam_account_store *store;
 	const struct loam_buf *retired;
-	uint32_t taken;
+	const uint32_t *reserved;
+	size_t reserved_count, count;
+	uint32_t *taken;
 };
 
 /* A number that was given by --uid or --gid stands above the counter when its owner is gone. */
@@ -39,43 +41,76 @@ static bool number_is_used(const struct loam_accounts *accounts, uint32_t number
 	       loam_accounts_by_uid(accounts, number);
 }
 
+static bool number_is_reserved(const struct take_numbers *take, uint32_t number)
+{
+	size_t low = 0, high = take->reserved_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (take->reserved[middle] == number)
+			return true;
+		if (take->reserved[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+static int parse_next(const struct loam_buf *text, uint64_t *out, struct loam_err *err)
+{
+	*out = LOAM_FIRST_UID;
+	if (text->bytes == 0)
+		return 0;
+	size_t bytes = text->bytes - (text->data[text->bytes - 1] == '\n');
+	loam_auto_free char *number = loam_xstrndup(loam_buf_text(text), bytes);
+	int rc = loam_parse_u64(number, LOAM_FIRST_UID, INT32_MAX, out, err);
+	return rc < 0 ? loam_context(err, "/.loam/etc/next") : 0;
+}
+
 static int change_next(void *arg, const struct loam_buf *old, struct loam_buf *out,
 		       struct loam_err *err)
 {
-	struct take_number *take = arg;
-	uint64_t number = LOAM_FIRST_UID;
-	if (old->bytes > 0) {
-		size_t bytes = old->bytes - (old->data[old->bytes - 1] == '\n');
-		loam_auto_free char *text = loam_xstrndup(loam_buf_text(old), bytes);
-		int rc = loam_parse_u64(text, LOAM_FIRST_UID, INT32_MAX, &number, err);
-		if (rc < 0)
-			return loam_context(err, "/.loam/etc/next");
-	}
+	struct take_numbers *take = arg;
 	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(take->store, true, &accounts, err);
+	uint64_t number;
+	int rc = parse_next(old, &number, err);
+	if (rc == 0)
+		rc = loam_account_store_get(take->store, true, &accounts, err);
 	if (rc < 0)
 		return rc;
-	while (number_is_used(accounts, (uint32_t)number) ||
-	       !loam_account_number_is_valid(number) ||
-	       loam_account_number_is_retired(take->retired, number))
-		number++;
+	for (size_t i = 0; i < take->count; i++, number++) {
+		while (number_is_used(accounts, (uint32_t)number) ||
+		       !loam_account_number_is_valid(number) ||
+		       number_is_reserved(take, (uint32_t)number) ||
+		       loam_account_number_is_retired(take->retired, number))
+			number++;
+		take->taken[i] = (uint32_t)number;
+	}
 	loam_account_store_put(take->store, accounts);
-	take->taken = (uint32_t)number;
-	return loam_buf_printf(out, err, "%llu\n", (unsigned long long)number + 1);
+	return loam_buf_printf(out, err, "%llu\n", (unsigned long long)number);
 }
 
-int loam_account_number_take(struct loam_account_store *store, uint32_t *out_number,
-			     struct loam_err *err)
+int loam_account_numbers_take(struct loam_account_store *store, const uint32_t *reserved,
+			      size_t reserved_count, uint32_t *out_numbers, size_t count,
+			      struct loam_err *err)
 {
 	loam_auto_buf struct loam_buf retired = LOAM_BUF(LOAM_ACCOUNT_FILE_BYTES_MAX);
 	int rc = loam_account_store_read(store, RETIRED, &retired, err);
 	if (rc < 0)
 		return rc;
-	struct take_number take = { .store = store, .retired = &retired };
-	rc = loam_account_store_change(store, NEXT, change_next, &take, err);
-	if (rc == 0)
-		*out_number = take.taken;
-	return rc;
+	struct take_numbers take = { .store = store,
+				     .retired = &retired,
+				     .reserved = reserved,
+				     .reserved_count = reserved_count,
+				     .count = count,
+				     .taken = out_numbers };
+	return loam_account_store_change(store, NEXT, change_next, &take, err);
+}
+
+int loam_account_number_take(struct loam_account_store *store, uint32_t *out_number,
+			     struct loam_err *err)
+{
+	return loam_account_numbers_take(store, NULL, 0, out_number, 1, err);
 }
 
 int loam_account_numbers_retired(struct loam_account_store *store, struct loam_buf *out,

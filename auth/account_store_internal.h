@@ -1,6 +1,6 @@
 /*
- * What the files that change accounts share (account_store.c, account_numbers.c, account_users.c,
- * account_tokens.c, groups.c). Nothing outside auth/ includes this.
+ * What the files that change accounts share (account_store.c, account_numbers.c, account_many.c,
+ * account_users.c, account_tokens.c, groups.c). Nothing outside auth/ includes this.
  */
 #ifndef LOAM_AUTH_ACCOUNT_STORE_INTERNAL_H
 #define LOAM_AUTH_ACCOUNT_STORE_INTERNAL_H
@@ -30,7 +30,10 @@ int loam_account_store_finish(struct loam_account_store *store, int rc, struct l
 const struct loam_tree *loam_account_store_tree(const struct loam_account_store *store);
 int64_t loam_account_today(void); /* days since 1970 */
 
-/* The next number of the one counter. */
+/* The next numbers of the one counter; none of reserved, which are sorted. */
+int loam_account_numbers_take(struct loam_account_store *store, const uint32_t *reserved,
+			      size_t reserved_count, uint32_t *out_numbers, size_t count,
+			      struct loam_err *err);
 int loam_account_number_take(struct loam_account_store *store, uint32_t *out_number,
 			     struct loam_err *err);
 /* UNPROCESSABLE for a chosen number that no account or group may have, EXISTS for one of a removed
@@ -44,6 +47,11 @@ bool loam_account_number_is_retired(const struct loam_buf *retired, uint64_t num
 /* Never to be given again. */
 int loam_account_number_retire(struct loam_account_store *store, uint32_t number, bool is_group,
 			       struct loam_err *err);
+
+/* Tokens and keys of that name: of somebody who bore it before. */
+bool loam_account_has_leftovers(const struct loam_accounts *accounts, const char *name);
+int loam_account_drop_leftovers(struct loam_account_store *store, const char *name,
+				struct loam_err *err);
 
 /* Renames path to .removed-LABEL-NUMBER beside it, root's and 0700. Missing is success. */
 int loam_account_dir_set_aside(struct loam_account_store *store, const char *path,

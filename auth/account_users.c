@@ -1,16 +1,13 @@
 /*
  * Accounts made, changed and removed (auth/account_store.h).
  *
- * `user add` writes next, passwd, group, home, shadow: the line in passwd takes the name, the one
- * in shadow lets the account in. `user del` goes the other way round, passwd last. A command that
- * was killed leaves an account that is refused everywhere and that `user del` removes whole.
+ * `user add` is auth/account_many with one account: passwd takes the name, shadow lets him in.
+ * `user del` goes the other way round, passwd last. A command that was killed leaves an account
+ * that is refused everywhere and that `user del` removes whole.
  * Whether he owns something is asked before anything is done, and again when he is shut out.
- *
- * No name is a user's and a group's: both are looked for again behind the making, and whoever sees
- * the other takes its own back.
  */
+#include "auth/account_many.h"
 #include "auth/account_store_internal.h"
-
 #include "auth/audit.h"
 #include "auth/fields.h"
 #include "auth/groups.h"
@@ -37,30 +34,6 @@ static int choose_numbers(struct loam_account_store *store, const struct loam_ne
 	if (rc == 0 && *gid != *uid)
 		rc = loam_account_number_check(store, *gid, err);
 	return rc;
-}
-
-struct add_user {
-	const char *name;
-	uint32_t uid;
-	const char *line;
-};
-
-static int change_add_passwd(void *arg, const struct loam_buf *old, struct loam_buf *out,
-			     struct loam_err *err)
-{
-	struct add_user *add = arg;
-	const struct loam_buf texts[LOAM_ACCOUNT_FILES] = { [LOAM_FILE_PASSWD] = *old };
-	struct loam_accounts *present = loam_accounts_parse(texts, 0);
-	const struct loam_account *same = loam_accounts_by_uid(present, add->uid);
-	int rc = 0;
-	if (loam_accounts_by_name(present, add->name))
-		rc = loam_fail(err, LOAM_E_EXISTS, "there is a user '%s' already", add->name);
-	else if (same)
-		rc = loam_fail(err, LOAM_E_EXISTS, "uid %u belongs to '%s' already", add->uid,
-			       same->name);
-	loam_accounts_free(present);
-	bool had;
-	return rc < 0 ? rc : loam_lines_set(old, add->name, add->line, out, &had, err);
 }
 
 static int check_new(struct loam_account_store *store, const struct loam_new_user *user,
@@ -90,83 +63,6 @@ static int check_new(struct loam_account_store *store, const struct loam_new_use
 	return rc;
 }
 
-/* The name is his: a directory that a killed command left there becomes his too. */
-static int make_home(struct loam_account_store *store, const char *home, uint32_t uid, uint32_t gid,
-		     struct loam_err *err)
-{
-	struct loam_meta *meta = loam_account_store_tree(store)->volume->meta;
-	struct loam_attr attr, wanted = { .uid = uid, .gid = gid, .mode = 0700 };
-	uint64_t ino;
-	int rc = loam_files_mkdirs(loam_account_store_tree(store)->volume, home, uid, gid, 0700, 0,
-				   &ino, err);
-	if (rc == 0)
-		rc = loam_meta_getattr(meta, ino, &attr, err);
-	if (rc < 0 || (attr.uid == uid && attr.gid == gid))
-		return rc;
-	return loam_meta_setattr(meta, &loam_who_root, ino,
-				 LOAM_SET_MODE | LOAM_SET_UID | LOAM_SET_GID, &wanted, &attr, err);
-}
-
-struct own_group {
-	const char *name;
-	uint32_t gid;
-};
-
-/* A group of his own, unless the number is a group already (a host's users may share one). */
-static int change_add_own_group(void *arg, const struct loam_buf *old, struct loam_buf *out,
-				struct loam_err *err)
-{
-	const struct own_group *own = arg;
-	const struct loam_buf texts[LOAM_ACCOUNT_FILES] = { [LOAM_FILE_GROUP] = *old };
-	struct loam_accounts *present = loam_accounts_parse(texts, 0);
-	const struct loam_group *named = loam_accounts_group(present, own->name);
-	bool foreign = named && named->gid != own->gid;
-	bool shared = loam_accounts_group_by_gid(present, own->gid) != NULL;
-	loam_accounts_free(present);
-	if (foreign)
-		return loam_fail(err, LOAM_E_EXISTS, "there is a group '%s' already", own->name);
-	if (shared)
-		return loam_buf_add(out, old->data, old->bytes, err);
-	char line[LOAM_ACCOUNT_LINE_BYTES_MAX];
-	bool had;
-	loam_account_group_line(own->name, own->gid, line);
-	return loam_lines_set(old, own->name, line, out, &had, err);
-}
-
-/* A group of this name that was made in the same moment, where he has none of his own. */
-static int check_twin(struct loam_account_store *store, const char *name, uint32_t gid,
-		      struct loam_err *err)
-{
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(store, true, &accounts, err);
-	if (rc < 0)
-		return rc;
-	const struct loam_group *group = loam_accounts_group(accounts, name);
-	if (group && group->gid != gid)
-		rc = loam_fail(err, LOAM_E_EXISTS, "somebody makes a group '%s' right now", name);
-	loam_account_store_put(store, accounts);
-	return rc;
-}
-
-static int add_groups(struct loam_account_store *store, const struct loam_new_user *user,
-		      uint32_t gid, struct loam_err *err)
-{
-	struct own_group own = { user->name, gid };
-	int rc = loam_account_store_change_file(store, LOAM_FILE_GROUP, change_add_own_group, &own,
-						err);
-	if (rc == 0)
-		rc = check_twin(store, user->name, gid, err);
-	if (rc == -LOAM_E_EXISTS) {
-		struct loam_err ignored = { 0 };
-		loam_account_store_put_line(store, LOAM_FILE_PASSWD, user->name, NULL, NULL,
-					    &ignored);
-	}
-	for (size_t i = 0; rc == 0 && i < user->group_count; i++)
-		rc = loam_group_set_member(store, user->groups[i], user->name, false, LOAM_BY_ADMIN,
-					   err);
-	return rc;
-}
-
 static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam_buf *out,
 			      struct loam_err *err)
 {
@@ -189,50 +85,46 @@ static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam
 	return rc;
 }
 
-/* Tokens and keys of somebody who bore the name before him: made while he was removed. */
-static int drop_leftovers(struct loam_account_store *store, const char *name, struct loam_err *err)
+bool loam_account_has_leftovers(const struct loam_accounts *accounts, const char *name)
 {
-	const struct loam_accounts *accounts = NULL;
-	int rc = loam_account_store_get(store, true, &accounts, err);
-	if (rc < 0)
-		return rc;
-	bool any = false;
-	struct loam_token_row *row, *next;
-	HASH_ITER (by_hash, accounts->tokens, row, next) {
-		any = any || strcmp(row->token.user, name) == 0;
-	}
-	loam_account_store_put(store, accounts);
+	struct loam_token_row *token, *next_token;
+	HASH_ITER (by_hash, accounts->tokens, token, next_token)
+		if (strcmp(token->token.user, name) == 0)
+			return true;
+	struct loam_ssh_key_row *key, *next_key;
+	HASH_ITER (by_id, accounts->keys_by_id, key, next_key)
+		if (strcmp(key->key.user, name) == 0)
+			return true;
+	return false;
+}
+
+int loam_account_drop_leftovers(struct loam_account_store *store, const char *name,
+				struct loam_err *err)
+{
 	loam_auto_free char *user = loam_xstrdup(name);
-	if (any)
-		rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens,
-						    user, err);
+	int rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens, user,
+						err);
 	return rc < 0 ? rc : loam_account_store_drop_keys(store, name, err);
 }
 
 static int make_user(struct loam_account_store *store, const struct loam_new_user *user,
 		     uint32_t *out_uid, struct loam_err *err)
 {
-	uint32_t uid = 0, gid = 0;
+	struct loam_many_user one = { .name = user->name };
+	char *name = (char *)user->name;
+	const struct loam_names he = { .at = &name, .count = 1 };
+	loam_auto_free struct loam_group_join *joins =
+		loam_xcalloc(user->group_count + 1, sizeof(*joins));
+	for (size_t i = 0; i < user->group_count; i++)
+		joins[i] = (struct loam_group_join){ user->groups[i], &he };
+	const struct loam_many many = { &one, 1, joins, user->group_count };
 	int rc = check_new(store, user, err);
 	if (rc == 0)
-		rc = choose_numbers(store, user, &uid, &gid, err);
-	if (rc < 0)
-		return rc;
-	char home[LOAM_PATH_BYTES_MAX], line[LOAM_ACCOUNT_LINE_BYTES_MAX];
-	loam_tree_user_path(loam_account_store_tree(store), user->name, home);
-	loam_account_passwd_line(user->name, uid, gid, home, line);
-	struct add_user add = { user->name, uid, line };
-	rc = loam_account_store_change_file(store, LOAM_FILE_PASSWD, change_add_passwd, &add, err);
-	if (rc < 0)
-		return rc;
-	loam_account_shadow_line(user->name, "!", loam_account_today(), false, line);
-	if ((rc = add_groups(store, user, gid, err)) == 0 &&
-	    (rc = make_home(store, home, uid, gid, err)) == 0 &&
-	    (rc = drop_leftovers(store, user->name, err)) == 0)
-		rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, user->name, line, NULL,
-						 err);
-	if ((rc = loam_account_store_finish(store, rc, err)) == 0)
-		*out_uid = uid;
+		rc = choose_numbers(store, user, &one.uid, &one.gid, err);
+	if (rc == 0)
+		rc = loam_account_many_make(store, &many, err);
+	if (rc == 0)
+		*out_uid = one.uid;
 	return rc;
 }
 

@@ -38,6 +38,15 @@ int loam_group_set_member(struct loam_account_store *store, const char *name, co
 /* NOT_FOUND also when he is no member. */
 int loam_group_remove_member(struct loam_account_store *store, const char *name, const char *user,
 			     enum loam_group_hand hand, struct loam_err *err);
+struct loam_group_join {
+	const char *group;
+	const struct loam_names *users; /* become members, if they are none yet */
+};
+/* Many memberships at once, in one change of the file; a group may be named twice. Users may be as
+ * new as their line in passwd. NOT_FOUND, NOT_PERMITTED, TOO_LARGE as set_member: then nothing is
+ * changed. Part of other changes: tells no mount, is not durable by itself. Audit: a line each. */
+int loam_group_join(struct loam_account_store *store, const struct loam_group_join *joins,
+		    size_t join_count, struct loam_err *err);
 /* A removed user's memberships and own group; part of loam_account_store_remove_user. */
 int loam_group_forget_user(struct loam_account_store *store, const char *user,
 			   struct loam_err *err);

@@ -89,8 +89,9 @@ struct loam_import_plan {
 int loam_import_plan_make(const struct loam_import *import, struct loam_account_store *store,
 			  struct loam_import_plan *out, struct loam_err *err);
 void loam_import_plan_release(struct loam_import_plan *plan);
-/* Groups, then users, then memberships; conflicts are passed over. What is done already when
- * something fails stays, and the next run goes on from there. */
+/* Groups, then all users and memberships at once (auth/account_many.h), then passwords of users who
+ * were there; conflicts are passed over. What is done already when something fails stays, and the
+ * next run goes on from there. */
 int loam_import_run(const struct loam_import_plan *plan, struct loam_account_store *store,
 		    struct loam_err *err);
 

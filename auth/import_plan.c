@@ -1,8 +1,9 @@
 /*
  * What an import would do, and doing it (auth/import.h).
  */
+#include "auth/account_many.h"
 #include "auth/account_store_internal.h"
-#include "auth/groups.h"
+#include "auth/audit.h"
 #include "auth/import.h"
 #include "auth/password.h"
 #include "core/auto.h"
@@ -98,6 +99,20 @@ static void plan_password(struct loam_import_step *step, const struct loam_accou
 		step->verdict = LOAM_IMPORT_CHANGE;
 }
 
+/* A killed command left him in passwd alone: refused everywhere, without a line in shadow. */
+static void plan_half_made(struct planning *planning, struct loam_import_step *step,
+			   const struct loam_account *present)
+{
+	if (loam_account_number_is_retired(planning->retired, present->uid)) {
+		conflict(step, "half removed: loam user del %s first", present->name);
+		return;
+	}
+	step->verdict = LOAM_IMPORT_ADD;
+	plan_password(step, NULL);
+	if (!step->note[0])
+		snprintf(step->note, sizeof(step->note), "was half made, uid %u", present->uid);
+}
+
 static void plan_user(struct planning *planning, struct loam_import_step *step)
 {
 	const struct loam_import_entry *user = step->entry;
@@ -111,6 +126,8 @@ static void plan_user(struct planning *planning, struct loam_import_step *step)
 		conflict(step, "line %zu has this name, too", first->line);
 	} else if (present && user->number != 0 && present->uid != user->number) {
 		conflict(step, "has uid %u here", present->uid);
+	} else if (present && present->hash[0] == '\0') {
+		plan_half_made(planning, step, present);
 	} else if (present) {
 		step->verdict = LOAM_IMPORT_KEEP;
 		plan_password(step, present);
@@ -247,22 +264,6 @@ void loam_import_plan_release(struct loam_import_plan *plan)
 
 /* ---- doing it -------------------------------------------------------------------------------- */
 
-static int run_user(const struct loam_import_step *step, struct loam_account_store *store,
-		    struct loam_err *err)
-{
-	const struct loam_import_entry *user = step->entry;
-	const struct loam_new_user fresh = { .name = user->name, .uid = (uint32_t)user->number };
-	uint32_t uid;
-	int rc = 0;
-	if (step->verdict == LOAM_IMPORT_ADD)
-		rc = loam_account_store_add_user(store, &fresh, &uid, err);
-	if (rc == 0 && step->verdict == LOAM_IMPORT_ADD && user->disabled)
-		rc = loam_account_store_set_disabled(store, user->name, true, err);
-	if (rc == 0 && step->takes_hash)
-		rc = loam_account_store_set_hash(store, user->name, user->hash, err);
-	return rc < 0 ? loam_context(err, "user %s", user->name) : 0;
-}
-
 static int run_group(const struct loam_import_step *step, struct loam_account_store *store,
 		     struct loam_err *err)
 {
@@ -273,18 +274,47 @@ static int run_group(const struct loam_import_step *step, struct loam_account_st
 	return rc < 0 ? loam_context(err, "group %s", fresh.name) : 0;
 }
 
-static int run_members(const struct loam_import_step *step, struct loam_account_store *store,
-		       struct loam_err *err)
+/* All new accounts and all memberships, each file once. */
+static int run_many(const struct loam_import_plan *plan, struct loam_account_store *store,
+		    struct loam_err *err)
 {
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < step->joins.count; i++) {
-		rc = loam_group_set_member(store, step->entry->name, step->joins.at[i], false,
-					   LOAM_BY_ADMIN, err);
-		if (rc < 0)
-			rc = loam_context(err, "member %s of %s", step->joins.at[i],
-					  step->entry->name);
+	loam_auto_free struct loam_many_user *users = loam_xcalloc(plan->count + 1, sizeof(*users));
+	loam_auto_free struct loam_group_join *joins =
+		loam_xcalloc(plan->count + 1, sizeof(*joins));
+	struct loam_many many = { .users = users, .joins = joins };
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct loam_import_step *step = &plan->steps[i];
+		if (step->is_group && step->joins.count > 0)
+			joins[many.join_count++] =
+				(struct loam_group_join){ step->entry->name, &step->joins };
+		if (!step->is_group && step->verdict == LOAM_IMPORT_ADD)
+			users[many.user_count++] = (struct loam_many_user){
+				.name = step->entry->name,
+				.uid = (uint32_t)step->entry->number,
+				.hash = step->takes_hash ? step->entry->hash : NULL,
+				.disabled = step->entry->disabled,
+				.resume = true
+			};
 	}
-	return rc;
+	if (many.user_count + many.join_count == 0)
+		return 0;
+	int rc = loam_account_many_make(store, &many, err);
+	for (size_t i = 0; rc == 0 && i < many.user_count; i++)
+		loam_audit(&(struct loam_audit_entry){ .action = "user.add",
+						       .account = users[i].name,
+						       .detail = "import" },
+			   0, err);
+	return rc < 0 ? loam_audit(&(struct loam_audit_entry){ .action = "user.import" }, rc, err)
+		      : 0;
+}
+
+static int run_password(const struct loam_import_step *step, struct loam_account_store *store,
+			struct loam_err *err)
+{
+	if (step->is_group || step->verdict != LOAM_IMPORT_CHANGE || !step->takes_hash)
+		return 0;
+	int rc = loam_account_store_set_hash(store, step->entry->name, step->entry->hash, err);
+	return rc < 0 ? loam_context(err, "user %s", step->entry->name) : 0;
 }
 
 int loam_import_run(const struct loam_import_plan *plan, struct loam_account_store *store,
@@ -294,11 +324,9 @@ int loam_import_run(const struct loam_import_plan *plan, struct loam_account_sto
 	for (size_t i = 0; rc == 0 && i < plan->count; i++)
 		if (plan->steps[i].is_group)
 			rc = run_group(&plan->steps[i], store, err);
+	if (rc == 0)
+		rc = run_many(plan, store, err);
 	for (size_t i = 0; rc == 0 && i < plan->count; i++)
-		if (!plan->steps[i].is_group)
-			rc = run_user(&plan->steps[i], store, err);
-	for (size_t i = 0; rc == 0 && i < plan->count; i++)
-		if (plan->steps[i].is_group)
-			rc = run_members(&plan->steps[i], store, err);
+		rc = run_password(&plan->steps[i], store, err);
 	return rc;
 }
