@@ -5,6 +5,7 @@
 #include "auth/account.h"
 
 #include "auth/fields.h"
+#include "auth/password.h"
 #include "auth/tree.h"
 #include "core/auto.h"
 #include "core/cmd.h"
@@ -133,6 +134,8 @@ static int read_shadow_line(struct line_reader *reader, const char *line, size_t
 			      account->hash, sizeof(account->hash)))
 		return loam_fail(err, LOAM_E_INVALID, "a hash too long");
 	account->disabled = expires <= (uint64_t)reader->today;
+	if (loam_password_is_older(account->hash))
+		reader->accounts->any_older_hash = true;
 	return 0;
 }
 

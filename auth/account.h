@@ -82,7 +82,8 @@ struct loam_accounts {
 	struct loam_group *groups_by_name, *groups_by_gid;
 	struct loam_token_row *tokens;
 	struct loam_ssh_key_row *keys_by_id, *keys_by_base64;
-	char **findings; /* "passwd line 3: …" */
+	bool any_older_hash; /* somebody has a hash that loam_password_is_older */
+	char **findings;     /* "passwd line 3: …" */
 	size_t finding_count;
 };
 

@@ -62,7 +62,7 @@ int loam_account_store_add_user(struct loam_account_store *store, const struct l
 /* NULL password: locked. Changes nothing else. */
 int loam_account_store_set_password(struct loam_account_store *store, const char *name,
 				    const char *password, struct loam_err *err);
-/* A hash made elsewhere. UNPROCESSABLE for one that loam_password_hash_is_ours refuses. */
+/* A hash made elsewhere. UNPROCESSABLE for one that loam_password_hash_keep refuses. */
 int loam_account_store_set_hash(struct loam_account_store *store, const char *name,
 				const char *hash, struct loam_err *err);
 int loam_account_store_set_disabled(struct loam_account_store *store, const char *name,

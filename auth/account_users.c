@@ -204,10 +204,10 @@ static int change_password(struct loam_account_store *store, const char *name, c
 static int change_hash(struct loam_account_store *store, const char *name, const char *hash,
 		       struct loam_err *err)
 {
-	if (!loam_password_hash_is_ours(hash))
-		return loam_fail(err, LOAM_E_UNPROCESSABLE, "not a hash of our scheme and cost");
-	struct shadow_change change = { .name = name, .hash = hash };
-	return run_shadow_change(store, &change, err);
+	char kept[LOAM_PASSWORD_HASH_BYTES];
+	struct shadow_change change = { .name = name, .hash = kept };
+	int rc = loam_password_hash_keep(hash, kept, err);
+	return rc < 0 ? rc : run_shadow_change(store, &change, err);
 }
 
 int loam_account_store_set_hash(struct loam_account_store *store, const char *name,

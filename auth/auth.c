@@ -285,7 +285,8 @@ static int check_password(struct loam_auth *auth, const struct loam_accounts *ac
 	if (!usable || !is_remembered(auth, mac)) {
 		if (!is_last)
 			return wrong(err);
-		int rc = loam_password_check(password, usable ? account->hash : NULL, err);
+		int rc = loam_password_check(password, usable ? account->hash : NULL,
+					     accounts->any_older_hash, err);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)

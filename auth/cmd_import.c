@@ -186,9 +186,9 @@ const struct loam_cmd loam_cmd_user_import = {
 		   "that is somebody else's, an invalid entry) it does nothing unless\n"
 		   "--skip-conflicts. Run again, it does what is missing. FILE may be '-'.\n"
 		   "CSV: the first line names the columns: name, and uid, groups (separated by\n"
-		   "blanks, ',' or ';'), disabled where known. Passwords are taken over only as\n"
-		   "yescrypt hashes of our own cost ($y$j9T$, Debian's); other accounts have none\n"
-		   "until they get one.",
+		   "blanks, ',' or ';'), disabled where known. Passwords are taken over as\n"
+		   "yescrypt of our own cost ($y$j9T$) and as sha512crypt of 5,000 rounds ($6$);\n"
+		   "other accounts have none until they get one: SSH keys and tokens work.",
 	.options =
 		(const struct loam_opt[]){
 			LOAM_OPT(struct import_opts, meta, "meta", 0, LOAM_OPT_TEXT, "URL",

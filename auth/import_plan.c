@@ -87,9 +87,9 @@ static void plan_password(struct loam_import_step *step, const struct loam_accou
 	const char *hash = step->entry->hash;
 	if (is_no_password(hash))
 		return;
-	if (!loam_password_hash_is_ours(hash)) {
+	if (loam_password_hash_kind(hash) == LOAM_HASH_NONE) {
 		snprintf(step->note, sizeof(step->note),
-			 "without a password: its hash is not yescrypt of our cost");
+			 "without a password: its hash is not taken over; keys and tokens work");
 		return;
 	}
 	if (present && strcmp(present->hash, "!") != 0)
@@ -274,6 +274,10 @@ static int run_group(const struct loam_import_step *step, struct loam_account_st
 	return rc < 0 ? loam_context(err, "group %s", fresh.name) : 0;
 }
 
+struct kept_hash {
+	char text[LOAM_PASSWORD_HASH_BYTES];
+};
+
 /* All new accounts and all memberships, each file once. */
 static int run_many(const struct loam_import_plan *plan, struct loam_account_store *store,
 		    struct loam_err *err)
@@ -281,24 +285,32 @@ static int run_many(const struct loam_import_plan *plan, struct loam_account_sto
 	loam_auto_free struct loam_many_user *users = loam_xcalloc(plan->count + 1, sizeof(*users));
 	loam_auto_free struct loam_group_join *joins =
 		loam_xcalloc(plan->count + 1, sizeof(*joins));
+	loam_auto_free struct kept_hash *kept = loam_xcalloc(plan->count + 1, sizeof(*kept));
 	struct loam_many many = { .users = users, .joins = joins };
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < plan->count; i++)
+		if (plan->steps[i].takes_hash && plan->steps[i].verdict == LOAM_IMPORT_ADD)
+			rc = loam_password_hash_keep(plan->steps[i].entry->hash, kept[i].text, err);
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct loam_import_step *step = &plan->steps[i];
 		if (step->is_group && step->joins.count > 0)
 			joins[many.join_count++] =
 				(struct loam_group_join){ step->entry->name, &step->joins };
 		if (!step->is_group && step->verdict == LOAM_IMPORT_ADD)
-			users[many.user_count++] = (struct loam_many_user){
-				.name = step->entry->name,
-				.uid = (uint32_t)step->entry->number,
-				.hash = step->takes_hash ? step->entry->hash : NULL,
-				.disabled = step->entry->disabled,
-				.resume = true
-			};
+			users[many.user_count++] =
+				(struct loam_many_user){ .name = step->entry->name,
+							 .uid = (uint32_t)step->entry->number,
+							 .hash = step->takes_hash ? kept[i].text
+										  : NULL,
+							 .disabled = step->entry->disabled,
+							 .resume = true };
 	}
 	if (many.user_count + many.join_count == 0)
 		return 0;
-	int rc = loam_account_many_make(store, &many, err);
+	rc = loam_account_many_make(store, &many, err);
+	explicit_bzero(kept, plan->count * sizeof(*kept));
 	for (size_t i = 0; rc == 0 && i < many.user_count; i++)
 		loam_audit(&(struct loam_audit_entry){ .action = "user.add",
 						       .account = users[i].name,

@@ -5,6 +5,7 @@
 #include "auth/password.h"
 
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/hash.h"
 #include "core/limits.h"
 
@@ -13,11 +14,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SCHEME	    "$y$"
-#define COST	    5
-#define HASH_CHARS  43
-#define AT_ONCE	    2
-#define WAITING_MAX 16
+#define SCHEME		"$y$"
+#define COST		5
+#define HASH_CHARS	43
+#define OLDER		"$loam6$"
+#define OLDER_BYTES	7
+#define SHA512		"$6$"
+#define SHA512_SALT_MAX 16
+#define SHA512_CHARS	86
+#define AT_ONCE		2
+#define WAITING_MAX	16
 
 static struct {
 	pthread_mutex_t lock;
@@ -28,6 +34,10 @@ static struct {
 /* A hash nobody has the password of, made once: wrong names cost what wrong passwords cost. */
 static pthread_once_t dummy_once = PTHREAD_ONCE_INIT;
 static char dummy_hash[LOAM_PASSWORD_HASH_BYTES];
+static char dummy_older[SHA512_SALT_MAX + 8]; /* a setting of sha512crypt */
+static uint64_t step_ns;		      /* twice what one check of both took here */
+
+static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 static int enter(struct loam_err *err)
 {
@@ -49,10 +59,19 @@ static void leave(void)
 	pthread_cond_signal(&turnstile.freed);
 }
 
-/* crypt(3) with its scratch memory on the heap; false when the setting is refused. */
+/* crypt(3) with its scratch memory on the heap; false when the setting is refused. The library
+ * takes 511 bytes: of a longer password it is given the digest. */
 static bool run_crypt(const char *password, const char *setting, char out[LOAM_PASSWORD_HASH_BYTES])
 {
 	loam_auto_free struct crypt_data *scratch = loam_xnew(struct crypt_data);
+	char hex[LOAM_SHA256_HEX + 1];
+	uint8_t digest[LOAM_SHA256_BYTES];
+	size_t bytes = strlen(password);
+	if (bytes >= CRYPT_MAX_PASSPHRASE_SIZE) {
+		loam_sha256_of(password, bytes, digest);
+		loam_hex(digest, sizeof(digest), hex);
+		password = hex;
+	}
 	const char *hash = crypt_rn(password, setting, scratch, sizeof(*scratch));
 	if (hash)
 		snprintf(out, LOAM_PASSWORD_HASH_BYTES, "%s", hash);
@@ -74,10 +93,16 @@ static int hash_now(const char *password, char out[LOAM_PASSWORD_HASH_BYTES], st
 
 static void make_dummy(void)
 {
-	char password[33];
-	loam_random_base62(password, sizeof(password) - 1);
+	char password[33], out[LOAM_PASSWORD_HASH_BYTES];
+	char salt[SHA512_SALT_MAX + 1];
 	struct loam_err err = { 0 };
+	loam_random_base62(password, sizeof(password) - 1);
+	loam_random_base62(salt, SHA512_SALT_MAX);
+	snprintf(dummy_older, sizeof(dummy_older), SHA512 "%s$", salt);
+	uint64_t begin = loam_clock_ns();
 	loam_assert(hash_now(password, dummy_hash, &err) == 0);
+	loam_assert(run_crypt(password, dummy_older, out));
+	step_ns = 2 * (loam_clock_ns() - begin);
 }
 
 int loam_password_hash(const char *password, char out[LOAM_PASSWORD_HASH_BYTES],
@@ -105,7 +130,53 @@ static bool has_our_cost(const char *hash)
 	return strncmp(hash, dummy_hash, prefix) == 0;
 }
 
-int loam_password_check(const char *password, const char *hash, struct loam_err *err)
+bool loam_password_is_older(const char *hash)
+{
+	return strncmp(hash, OLDER, OLDER_BYTES) == 0;
+}
+
+/* The two settings within "$loam6$SALT$y$…": of sha512crypt into setting, the other is returned. */
+static const char *split_older(const char *hash, char setting[SHA512_SALT_MAX + 8])
+{
+	const char *salt = hash + OLDER_BYTES;
+	size_t bytes = strspn(salt, alphabet);
+	if (bytes == 0 || bytes > SHA512_SALT_MAX || strncmp(salt + bytes, SCHEME, 3) != 0)
+		return NULL;
+	snprintf(setting, SHA512_SALT_MAX + 8, SHA512 "%.*s$", (int)bytes, salt);
+	return salt + bytes;
+}
+
+/* 1 right, 0 wrong; the work is the same whatever hash is. */
+static bool is_right(const char *password, const char *hash, bool any_older)
+{
+	char setting[SHA512_SALT_MAX + 8], inner[LOAM_PASSWORD_HASH_BYTES] = "";
+	char out[LOAM_PASSWORD_HASH_BYTES] = "";
+	bool older = any_older && hash && loam_password_is_older(hash);
+	if (older)
+		hash = split_older(hash, setting);
+	bool usable = hash && has_our_cost(hash);
+	const char *against = usable ? hash : dummy_hash;
+	bool computed = true;
+	if (any_older)
+		computed = run_crypt(password, usable && older ? setting : dummy_older, inner);
+	computed = run_crypt(usable && older ? inner : password, against, out) && computed;
+	size_t bytes = strlen(against);
+	bool equal = computed && strlen(out) == bytes && loam_equal_secret(out, against, bytes);
+	explicit_bzero(out, sizeof(out));
+	explicit_bzero(inner, sizeof(inner));
+	return usable && equal;
+}
+
+/* The salt of an older hash has 1 to 16 characters, which a password of the right length feels in
+ * the time: wrong answers come at a whole step, right ones at once. */
+static void hide_time(uint64_t asked_ns)
+{
+	uint64_t steps = (loam_clock_ns() - asked_ns) / step_ns + 1;
+	loam_clock_sleep_until_ns(asked_ns + steps * step_ns);
+}
+
+int loam_password_check(const char *password, const char *hash, bool any_older,
+			struct loam_err *err)
 {
 	if (strlen(password) > LOAM_PASSWORD_BYTES_MAX)
 		return 0;
@@ -113,23 +184,17 @@ int loam_password_check(const char *password, const char *hash, struct loam_err 
 	if (rc < 0)
 		return rc;
 	pthread_once(&dummy_once, make_dummy);
-	bool usable = hash && has_our_cost(hash);
-	const char *against = usable ? hash : dummy_hash;
-	char out[LOAM_PASSWORD_HASH_BYTES] = "";
-	bool computed = run_crypt(password, against, out);
+	uint64_t begun_ns = loam_clock_ns();
+	bool right = is_right(password, hash, any_older);
 	leave();
-
-	size_t bytes = strlen(against);
-	bool equal = computed && strlen(out) == bytes && loam_equal_secret(out, against, bytes);
-	explicit_bzero(out, sizeof(out));
-	return usable && equal ? 1 : 0;
+	if (!right && any_older)
+		hide_time(begun_ns);
+	return right;
 }
 
 /* "$y$j9T$SALT$HASH", the hash of 43 characters. */
 bool loam_password_hash_is_ours(const char *hash)
 {
-	static const char alphabet[] =
-		"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 	pthread_once(&dummy_once, make_dummy);
 	if (!has_our_cost(hash) || strlen(hash) >= LOAM_PASSWORD_HASH_BYTES)
 		return false;
@@ -139,4 +204,42 @@ bool loam_password_hash_is_ours(const char *hash)
 		return false;
 	const char *rest = salt + salt_bytes + 1;
 	return strspn(rest, alphabet) == HASH_CHARS && rest[HASH_CHARS] == '\0';
+}
+
+/* "$6$SALT$DIGEST" without "rounds=": 5,000 of them, the default everywhere. */
+static bool is_sha512(const char *hash)
+{
+	if (strncmp(hash, SHA512, 3) != 0)
+		return false;
+	size_t salt = strspn(hash + 3, alphabet);
+	const char *digest = hash + 3 + salt + 1;
+	return salt > 0 && salt <= SHA512_SALT_MAX && hash[3 + salt] == '$' &&
+	       strspn(digest, alphabet) == SHA512_CHARS && digest[SHA512_CHARS] == '\0';
+}
+
+enum loam_hash_kind loam_password_hash_kind(const char *hash)
+{
+	if (loam_password_hash_is_ours(hash))
+		return LOAM_HASH_OURS;
+	return is_sha512(hash) ? LOAM_HASH_OLDER : LOAM_HASH_NONE;
+}
+
+int loam_password_hash_keep(const char *hash, char out[LOAM_PASSWORD_HASH_BYTES],
+			    struct loam_err *err)
+{
+	char outer[LOAM_PASSWORD_HASH_BYTES];
+	enum loam_hash_kind kind = loam_password_hash_kind(hash);
+	if (kind == LOAM_HASH_NONE)
+		return loam_fail(err, LOAM_E_UNPROCESSABLE,
+				 "not a hash of yescrypt at our cost, or of sha512crypt");
+	if (kind == LOAM_HASH_OURS) {
+		memcpy(out, hash, strlen(hash) + 1);
+		return 0;
+	}
+	int rc = hash_now(hash, outer, err);
+	if (rc < 0)
+		return rc;
+	snprintf(out, LOAM_PASSWORD_HASH_BYTES, OLDER "%.*s%.300s", (int)strspn(hash + 3, alphabet),
+		 hash + 3, outer);
+	return 0;
 }

@@ -66,11 +66,17 @@ expect 30003 "$(uid_of dora)" "dora"
 must_fail loam user show emil
 
 step "/etc/passwd with shadow and group: numbers and passwords stay"
-ours=$(printf '%s\n' 'a password of some length' | python3 -c '
+hash_of() # SETTING: of the password below, by crypt(3)
+{
+	printf '%s\n' 'a password of some length' | python3 -c '
 import ctypes, sys
 crypt = ctypes.CDLL("libcrypt.so.1").crypt
 crypt.restype = ctypes.c_char_p
-print(crypt(sys.stdin.readline().rstrip("\n").encode(), b"$y$j9T$abcdefghijklmnopqrstu.$").decode())')
+print(crypt(sys.stdin.readline().rstrip("\n").encode(), sys.argv[1].encode()).decode())' "$1"
+}
+ours=$(hash_of '$y$j9T$abcdefghijklmnopqrstu.$')
+older=$(hash_of '$6$abcdefgh$')
+dear=$(hash_of '$6$rounds=50000$abcdefgh$')
 cat >"$DIR/passwd" <<-EOF
 	root:x:0:0:root:/root:/bin/bash
 	nobody:x:65534:65534::/:/usr/sbin/nologin
@@ -79,6 +85,9 @@ cat >"$DIR/passwd" <<-EOF
 	nils:x:31003:31003::/home/nils:/bin/bash
 	otto:x:31004:31004::/home/otto:/bin/bash
 	pia:x:31005:31005::/home/pia:/bin/bash
+	rita:x:31006:31006::/home/rita:/bin/bash
+	sven:x:31007:31007::/home/sven:/bin/bash
+	tove:x:31008:31008::/home/tove:/bin/bash
 	+::::::
 EOF
 cat >"$DIR/shadow" <<-EOF
@@ -88,6 +97,9 @@ cat >"$DIR/shadow" <<-EOF
 	nils:\$y\$jFT\$abcdefghijklmnopqrstu.\$${ours##*\$}:1:0:99999:7:::
 	otto:!:1:0:99999:7::1:
 	pia:\$6\$salt\$abcdef:1:0:99999:7:::
+	rita:$older:1:0:99999:7:::
+	sven:$dear:1:0:99999:7:::
+	tove:!$older:1:0:99999:7:::
 EOF
 chmod 600 "$DIR/shadow"
 cat >"$DIR/group" <<-EOF
@@ -97,16 +109,18 @@ cat >"$DIR/group" <<-EOF
 EOF
 loam user import --format passwd --shadow "$DIR/shadow" --groups "$DIR/group" "$DIR/passwd" >"$DIR/plan" 2>"$DIR/done" || fail "$(cat "$DIR/plan" "$DIR/done")"
 grep -qE '^add +user +lara +31001 +with its password' "$DIR/plan" || fail "$(cat "$DIR/plan")"
-expect 3 "$(grep -c 'without a password: its hash' "$DIR/plan")" "hashes that are not taken"
+grep -qE '^add +user +rita +31006 +with its password' "$DIR/plan" || fail "$(cat "$DIR/plan")"
+expect 4 "$(grep -c 'without a password: its hash is not taken over; keys and tokens work' "$DIR/plan")" "hashes that are not taken"
 grep -q root "$DIR/plan" && fail "a system account comes along: $(cat "$DIR/plan")"
-grep -qF "$ours" "$DIR/plan" "$DIR/done" && fail "a hash is printed"
+grep -qF -e "$ours" -e "$older" "$DIR/plan" "$DIR/done" && fail "a hash is printed"
 expect "lara mila" "$(members_of shared)" "the shared group, primary members too"
 loam user show otto | says disabled || fail "an expired account is not disabled"
-loam repo create lara/own --owner lara >>"$DIR/commands.out" 2>&1
-refs="$URL/lara/own.git/info/refs?service=git-upload-pack"
-login() { printf 'user = "%s:%s"\n' "$1" 'a password of some length' >"$DIR/login"; http_status -K "$DIR/login" "$refs"; }
+login() { printf 'user = "%s:%s"\n' "$1" 'a password of some length' >"$DIR/login"; http_status -K "$DIR/login" "$URL/api/v1/user"; }
 expect 200 "$(login lara)" "lara's password of the old host"
-expect 401 "$(login nils)" "a dearer hash"
+expect 200 "$(login rita)" "rita's password of the old host, by sha512crypt"
+for name in nils sven tove pia nobody-here; do expect 401 "$(login $name)" "$name: a hash that is not taken, locked, or nobody"; done
+sven=$(loam user token sven 2>>"$DIR/commands.out")
+expect 200 "$(http_status -H "Authorization: Bearer $sven" "$URL/api/v1/user")" "who has no password has tokens"
 # who has chosen a password since then keeps it
 printf '%s\n' 'another one, of her own' | loam user password lara
 loam user import --shadow "$DIR/shadow" --groups "$DIR/group" "$DIR/passwd" >"$DIR/plan" 2>"$DIR/done"
