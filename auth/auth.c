@@ -89,12 +89,17 @@ const char *loam_principal_name(const struct loam_principal *who)
 }
 
 static int refuse(const struct loam_principal *who, bool may_read, const char *repo_text,
-		  struct loam_err *err)
+		  enum loam_want want, struct loam_err *err)
 {
 	if (who->kind == LOAM_ANONYMOUS)
 		return loam_fail(err, LOAM_E_UNAUTHENTICATED, "log in to use this server");
 	if (!may_read)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "no repository '%s'", repo_text);
+	if (who->kind == LOAM_TOKEN && !loam_auth_scope_allows(who->scope, want))
+		return loam_fail(err, LOAM_E_DENIED,
+				 "this token has not the scope '%s': use the password, or a token "
+				 "that has it",
+				 loam_want_name(want));
 	return loam_fail(err, LOAM_E_DENIED, "%s may read '%s' but not change it",
 			 loam_principal_name(who), repo_text);
 }
@@ -124,7 +129,7 @@ int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,
 			loam_gate_release(&gate);
 		if (!may_read)
 			loam_auth_hide_time(asked_ns, LOAM_HIDE_READS_MS);
-		return refuse(who, may_read, text, err);
+		return refuse(who, may_read, text, want, err);
 	}
 	if (out_gate)
 		*out_gate = gate;

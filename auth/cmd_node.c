@@ -143,9 +143,9 @@ static int enroll(const struct node_opts *opts, const char *meta, struct loam_er
 	print_left_out(&status);
 	fprintf(stderr,
 		"loam: this node knows %zu users and %zu groups of volume %s; homes below "
-		"%s/users\n"
+		"%s%s/users\n"
 		"loam: a mount of the volume that runs as root keeps them current (loam mount)\n",
-		status.users, status.groups, node.volume, node.mount);
+		status.users, status.groups, node.volume, node.mount, instance->tree.root);
 	loam_buf_release(&status.left_out);
 	return 0;
 }
@@ -226,7 +226,7 @@ static void print_status(const struct loam_node *node, const struct loam_node_st
 	char when[LOAM_CLOCK_TEXT_BYTES] = "by no mount yet";
 	if (status->looked != 0)
 		loam_clock_format(status->looked, when);
-	printf("volume    %s (%s)\nhomes     %s/users, shell %s\nnames     %zu users, %zu groups\n"
+	printf("volume    %s (%s)\nmount     %s, shell %s\nnames     %zu users, %zu groups\n"
 	       "looked    %s\n",
 	       node->volume, node->uuid, node->mount, node->shell, status->users, status->groups,
 	       when);

@@ -1,6 +1,6 @@
 /*
  * Notifications to systemd (core/service.h). Our own, since libsystemd would bring half a dozen
- * libraries into a process that starts as root, for one datagram: docs/decisions/0010.
+ * libraries into a process that starts as root, for one datagram: docs/decisions/0014.
  */
 #include "core/service.h"
 

@@ -2,7 +2,7 @@
 # Checks what no compiler checks: READMEs, layers, sizes, names, help, format. One line per finding,
 # "file:line: what"; exit status 1 when there is any. Folders that have no sources yet are no matter.
 #
-#   tests/tidy.sh [check ...]      checks: readme includes symbols sizes help words format
+#   tests/tidy.sh [check ...]      checks: readme includes symbols sizes help pages units words format
 #
 # LOAM_BUILD names the build folder whose static libraries are read (default: build).
 set -euo pipefail
@@ -176,6 +176,65 @@ check_help()
 		}' "${list[@]}"
 }
 
+# What the pages have people type exists: each `loam VERB --option` of their blocks, and each key of `git config -f`.
+check_pages()
+{
+	[ -x "$build/loam" ] || return 0
+	LOAM="$build/loam" python3 - README.md docs/users.md docs/administrators.md <<-'PY'
+		import os, re, subprocess, sys
+		helps = {}
+		keys = set(re.findall(r"^\| `([a-zA-Z.]+)` \|", open("docs/config.md").read(), re.M))
+		def help_of(words):
+		    words = tuple(words)
+		    if words not in helps:
+		        ran = subprocess.run([os.environ["LOAM"], *words, "--help"], capture_output=True, text=True)
+		        told = ran.stdout + ran.stderr
+		        helps[words] = told if told.startswith("usage: loam " + " ".join(words) + " ") else None
+		    return helps[words]
+		def check(where, line):
+		    line = re.sub(r"(^|\s)#.*", "", line)
+		    for key in re.findall(r"git config -f \S*loam\.conf (?:--unset )?(\S+)", line):
+		        if key not in keys:
+		            print(f"{where}: no key {key} in docs/config.md")
+		    for command in re.split(r"&&|\|\||[;|]", line):
+		        found = re.match(r"\s*(?:ssh [^ ]*(?: [^ ]+)*? )?loam ([a-z].*)", command)
+		        if not found:
+		            continue
+		        words = found.group(1).split()
+		        verb = next((words[:n] for n in (3, 2, 1) if len(words) >= n and help_of(words[:n])), None)
+		        if not verb:
+		            print(f"{where}: no command loam {' '.join(words[:2])}")
+		            continue
+		        for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + " ".join(words[len(verb):])):
+		            if not re.search(rf"(^|[\s,]){option}\b(?!-)", help_of(verb), re.M):
+		                print(f"{where}: loam {' '.join(verb)} has no option {option}")
+		for page in sys.argv[1:]:
+		    inside = False
+		    for number, line in enumerate(open(page), 1):
+		        if line.startswith("```"):
+		            inside = not inside
+		        elif inside:
+		            check(f"{page}:{number}", line)
+	PY
+}
+
+# With the program's place filled in, systemd itself finds nothing to say about the units.
+check_units()
+{
+	local copy unit
+	command -v systemd-analyze >/dev/null || {
+		echo "tidy: no systemd-analyze, the units are not checked" >&2
+		return 0
+	}
+	copy=$(mktemp -d /tmp/loam-units-XXXXXX)
+	for unit in deploy/systemd/*.service; do
+		sed 's|/usr/local/bin/loam|/bin/true|' "$unit" >"$copy/${unit##*/}"
+	done
+	systemd-analyze verify --man=no --recursive-errors=no "$copy"/*.service 2>&1 |
+		sed -nE "s|^($copy/)?(loam-[a-z]+\.service:[^ ]*) *|deploy/systemd/\2 |p" || true
+	rm -r "$copy"
+}
+
 check_words()
 {
 	local list marks='\b(TO''DO|FIX''ME|X''XX)\b'
@@ -210,7 +269,7 @@ check_format()
 }
 
 checks=("$@")
-[ $# -gt 0 ] || checks=(readme includes symbols sizes help words format)
+[ $# -gt 0 ] || checks=(readme includes symbols sizes help pages units words format)
 findings=$(for check in "${checks[@]}"; do "check_$check"; done)
 [ -n "$findings" ] || exit 0
 printf '%s\n' "$findings"

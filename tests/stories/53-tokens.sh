@@ -21,6 +21,8 @@ done
 expect 403 "$(opens "$read" alice/one receive-pack)" "a push with scope read"
 for token in "$write" "$admin" "$one"; do expect 200 "$(opens "$token" alice/one receive-pack)" "a push"; done
 expect 404 "$(opens "$one" alice/two upload-pack)" "another repository"
+http_get=(curl -s -u "alice:$read" "$URL/alice/one.git/info/refs?service=git-receive-pack")
+"${http_get[@]}" | says "this token has not the scope 'write'" || fail "why a push with scope read is refused: $("${http_get[@]}")"
 must_fail loam user token alice --scope root
 must_fail loam user token alice --days 36501
 must_fail loam user token alice --label 'a:b'
