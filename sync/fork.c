@@ -15,6 +15,7 @@
 
 #include "core/auto.h"
 #include "core/failpoint.h"
+#include "core/privileges.h"
 #include "core/sys.h"
 #include "fs/files.h"
 #include "lfs/objects.h"
@@ -146,11 +147,19 @@ static int link_kind(const char *from, const char *to, bool in_pack, bool want_i
 	return rc;
 }
 
+/* As the owner of the objects beside it: root forks too, and serve pushes to it later. */
+static int make_dir(const char *path, struct loam_err *err)
+{
+	loam_auto_free char *objects = loam_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(objects);
+	return loam_mkdir_all(path, 0700, err);
+}
+
 static int link_dir(const char *from, const char *to, bool in_pack, struct loam_err *err)
 {
 	if (access(from, F_OK) < 0)
 		return 0;
-	int rc = loam_mkdir_all(to, 0700, err);
+	int rc = make_dir(to, err);
 	if (rc == 0)
 		rc = link_kind(from, to, in_pack, false, err);
 	if (rc == 0 && in_pack)
@@ -216,6 +225,7 @@ static int hold(void *arg, const struct loam_pointer *pointer, struct loam_err *
 
 static int write_refs(struct fork_work *work, struct loam_err *err)
 {
+	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(work->to);
 	for (size_t i = 0; i < work->ref_count; i++) {
 		git_reference *made = NULL;
 		int rc = git_reference_create(&made, work->to_git, work->refs[i].name,

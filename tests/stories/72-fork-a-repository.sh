@@ -63,6 +63,13 @@ must_fail as bob loam repo fork alice/model alice/other
 step "the source goes, the fork stays; the administrator forks by the same verb"
 loam repo fork bob/mine team/shared --owner carol --visibility internal >"$DIR/fork.out" 2>&1 || fail "the administrator's: $(cat "$DIR/fork.out")"
 as alice cat "$MNT/models/team/shared/README" >/dev/null || fail "an internal fork"
+[ -z "$(find "$DIR/v/git/models/team/shared.git" -type d -user root)" ] || fail "directories of root: serve cannot write there"
+clone_as carol team/shared "$DIR/home/carol/s"
+echo more | as carol tee "$DIR/home/carol/s/more" >/dev/null
+as carol git -C "$DIR/home/carol/s" add more
+as carol git -C "$DIR/home/carol/s" commit -qm more
+as carol git -C "$DIR/home/carol/s" push -q origin main 2>"$DIR/push.out" || fail "a push into it: $(cat "$DIR/push.out")"
+[ "$(cat "$MNT/models/team/shared/more")" = more ] || fail "not published"
 loam repo delete alice/model 2>>"$DIR/commands.out" || fail "delete"
 cmp "$DIR/home/bob/m/model.bin" "$MNT/models/bob/mine/model.bin" || fail "the fork lost its bytes"
 check_volume --deep
