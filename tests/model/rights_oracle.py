@@ -10,7 +10,8 @@ The oracle knows the documented rules only (docs/security.md of rights: design p
   else a user with an entry has that and no more; else the best entry among his groups; else, when the
   repository is internal or public, reading.
 
-Between the questions rights change; after BIND seconds every door must have bound the change.
+Between the questions rights change; after BIND seconds every door must have bound the change, sessions of
+git-lfs-transfer that were open before it included. (Transfers in progress: tests/stories/64.)
 """
 import json
 import os
@@ -20,6 +21,7 @@ import sys
 import time
 
 from doors import LFS, Answer, basic, batch, call, fresh_address, path_of, thing  # noqa: F401
+from lfs_session import Ended, Session
 
 DRAWS = int(os.environ.get("LOAM_DRAWS", "400"))
 SEED = int(os.environ["LOAM_SEED"])
@@ -108,8 +110,9 @@ class World:
         loam("group", "member", "del", group, user)
         self.groups[group].discard(user)
 
-    def change(self):
-        """One change of rights; says what, and whom and where it concerns (None: everybody, everywhere)."""
+    def change(self, before):
+        """One change of rights; says what, and whom and where it concerns (None: everybody, everywhere).
+        before(who, repo) runs when that is known, and nothing done yet."""
         what = rng.choice(["grant", "grant", "revoke", "space grant", "space revoke", "member", "member",
                            "disable", "visibility", "token", "key", "owner"])
         user = self.users[rng.choice(USERS)]
@@ -117,54 +120,63 @@ class World:
         ns = repo.split("/")[0]
         who = ("u", user.name) if rng.random() < 0.6 else ("g", rng.choice(GROUPS))
         right = rng.choice(["read", "write", "admin"])
+        if what in ("member", "disable", "token", "key"):
+            who = ("u", user.name)
+        elif what == "visibility":
+            who = None
         if what == "grant":
+            before(who, repo)
             loam("grant", who[1], right, repo)
             self.grants[repo][who] = right
         elif what == "revoke":
             if not self.grants[repo]:
-                return self.change()
+                return self.change(before)
             who = rng.choice(sorted(self.grants[repo]))
+            before(who, repo)
             loam("revoke", who[1], repo)
             del self.grants[repo][who]
         elif what == "space grant":
             if self.owners[ns] == who:
-                return self.change()
+                return self.change(before)
+            before(who, repo)
             loam("grant", who[1], right, ns + "/")
             self.space_grants[ns][who] = right
         elif what == "space revoke":
             given = sorted(self.space_grants[ns])
             if not given:
-                return self.change()
+                return self.change(before)
             who = rng.choice(given)
+            before(who, repo)
             loam("revoke", who[1], ns + "/")
             del self.space_grants[ns][who]
         elif what == "member":
             group = rng.choice(GROUPS)
+            before(who, repo)
             (self.leave if user.name in self.groups[group] else self.join)(user.name, group)
-            who = ("u", user.name)
         elif what == "disable":
+            before(who, repo)
             loam("user", "enable" if user.disabled else "disable", user.name)
             user.disabled = not user.disabled
-            who = ("u", user.name)
         elif what == "visibility":
             kind = rng.choice(["private", "internal", "public"])
+            before(who, repo)
             loam("repo", "visibility", repo, kind)
             self.visibility[repo] = kind
-            who = None
         elif what == "token":
             kind = rng.choice(["full", "read", "admin"])
+            before(who, repo)
             loam("user", "token", user.name, "--revoke", user.ids[kind])
             stale.append((user.name, user.credentials[kind]))
             user.make_token(kind)
-            who = ("u", user.name)
         elif what == "key":
+            before(who, repo)
             loam("user", "key", "del", user.name, user.key)
             stale_keys.append(user.key)
             user.key = loam("user", "key", "add", user.name, user.pub).stdout.strip()
-            who = ("u", user.name)
         else:
             if ns in ("ann", "ben") or self.space_grants[ns].get(who):
-                return self.change()
+                return self.change(before)
+            before(who, repo)
             loam("namespace", "owner", ns + "/", who[1])
             self.owners[ns] = who
         return f"{what} {who} {repo} {right}", who, repo
@@ -298,19 +310,26 @@ def api(caller, repo, want):
     return outcome(call("PUT", f"/api/v1/repos/{repo}/visibility", more, body, source=fresh_address()))
 
 
+def forced(key, command):
+    """What sshd runs for a session: its words, its environment."""
+    return (["loam", "shell", "--socket", SOCKET, "--key", key],
+            {"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": command, "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"})
+
+
 def shell(key, command, data=b""):
-    env = {"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": command,
-           "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}
-    done = subprocess.run(["loam", "shell", "--socket", SOCKET, "--key", key], input=data, capture_output=True,
-                          env=env, timeout=60)
+    words, env = forced(key, command)
+    done = subprocess.run(words, input=data, capture_output=True, env=env, timeout=60)
     if done.returncode == 0:
         return "ok"
-    text = done.stderr.decode()
+    return refusal(done.stderr.decode())
+
+
+def refusal(text):
     for sign, what in (("no repository", "hidden"), ("not change", "denied"), ("key is gone", "login"),
                        ("gone or disabled", "login")):
         if sign in text:
             return what
-    return f"exit {done.returncode}: {text}"
+    return f"refused: {text}"
 
 
 def key_of(caller):
@@ -324,6 +343,108 @@ def git_ssh(caller, repo, want):
 
 def lfs_ssh(caller, repo, want):
     return shell(key_of(caller), f"git-lfs-authenticate '{repo}.git' {'download' if want == 'read' else 'upload'}")
+
+
+# ---- git-lfs-transfer: one session, several questions ---------------------------------------------
+
+def transfer_session(caller, repo, want):
+    return Session(*forced(key_of(caller), f"git-lfs-transfer '{repo}' {'download' if want == 'read' else 'upload'}"))
+
+
+def ask_get(session, oid):
+    """(status, bytes)"""
+    session.begin(f"get-object {oid}")
+    status, _ = session.status()
+    return status, b"".join(session.rest())
+
+
+def locking(session, may_lock):
+    """Takes a lock and gives it back; who may not is told so."""
+    path = f"{rng.randrange(1 << 40):x}.bin"
+    status, args, _ = session.ask("lock", f"path={path}")
+    if not may_lock:
+        return status == 403, f"lock without the right: {status}"
+    if status != 201:
+        return False, f"lock: {status}"
+    lock = dict(arg.split("=", 1) for arg in args)
+    status, _, rows = session.ask("list-lock", f"path={path}")
+    found = status == 200 and any(row.decode().strip() == f"path {lock['id']} {path}" for row in rows)
+    status, _, _ = session.ask(f"unlock {lock['id']}")
+    return found and status == 200, f"list-lock found it: {found}, unlock: {status}"
+
+
+def put_and_verify(session, upload):
+    """An upload goes in, and is there; a session that downloads takes none."""
+    data = rng.randbytes(200)
+    oid, entry = thing(data)
+    statuses = (session.ask(f"put-object {oid}", f"size={entry['size']}", data=data)[0],
+                session.ask(f"verify-object {oid}", f"size={entry['size']}")[0],
+                session.ask(f"verify-object {'0' * 64}", "size=1")[0])
+    return statuses == ((200, 200, 404) if upload else (403, 403, 403)), f"put, verify: {statuses}"
+
+
+def read_objects(session, repo, upload):
+    """What this repository holds, and nothing that another one holds."""
+    other = rng.choice([name for name in held if name != repo])
+    lines = [f"{held[name][0]} {held[name][1]['size']}" for name in (repo, other)]
+    status, _, rows = session.ask("batch", "hash-algo=sha256", lines=lines)
+    wanted = ["noop", "upload"] if upload else ["download", "noop"]
+    if status != 200 or [row.decode().split()[2] for row in rows] != wanted:
+        return False, f"batch: {status} {rows}"
+    mine, others = ask_get(session, held[repo][0]), ask_get(session, held[other][0])
+    return mine == (200, f"weights of {repo}".encode()) and others[0] == 404, f"get: {mine}, of {other}: {others[0]}"
+
+
+def lfs_transfer(caller, repo, want):
+    """ok when the session is opened and each of its answers is as the oracle has it."""
+    session = transfer_session(caller, repo, want)
+    try:
+        session.hello()
+        upload = want == "write"
+        may_lock = world.decide(caller, repo, "write") == "ok" and not isinstance(caller, str)  # a lock is somebody's
+        asks = [lambda: read_objects(session, repo, upload), lambda: put_and_verify(session, upload),
+                lambda: locking(session, may_lock), lambda: (session.ask("version 1")[0] == 200, "version")]
+        for one in rng.sample(asks, rng.randint(1, len(asks))):
+            good, what = one()
+            if not good:
+                return f"in the session: {what}"
+        return "ok" if session.ask("quit")[0] == 200 and session.end()[0] == 0 else "quit failed"
+    except Ended as end:
+        return refusal(str(end))
+    finally:
+        session.cut()
+
+
+class Open:
+    """A session that stands open while a right changes."""
+
+    def __init__(self, caller, repo, want):
+        self.caller, self.repo, self.want, self.key = caller, repo, want, key_of(caller)
+        self.session = transfer_session(caller, repo, want)
+        self.session.hello()
+
+    def question(self):
+        """As draw_question has it. Whether it goes on is asked first: it must, or it must have been ended."""
+        lives = key_of(self.caller) == self.key and world.decide(self.caller, self.repo, self.want) == "ok"
+        return (f"a session of {self.caller} {self.want} {self.repo}, open since before", "ok" if lives else "ended", self.ask)
+
+    def ask(self):
+        try:
+            status = self.session.ask("batch", lines=[f"{held[self.repo][0]} {held[self.repo][1]['size']}"])[0]
+            return "ok" if status == 200 else f"status {status}"
+        except Ended:
+            return "ended"
+
+
+def open_sessions(who, repo):
+    """Sessions of those whom the change will concern, and of others, where they may now."""
+    names = [who[1]] if who and who[0] == "u" else sorted(world.groups[who[1]]) if who else USERS
+    callers = [(name, "key") for name in names] + [(rng.choice(USERS), "key"), rng.choice(sorted(world.deploy))]
+    for caller in callers:
+        for at in (repo, *rng.sample(REPOS, 3)):
+            want = rng.choice(["read", "write"])
+            if world.decide(caller, at, want) == "ok":
+                still_open.append(Open(caller, at, want))
 
 
 def as_uid(uid, gids, work):
@@ -375,7 +496,7 @@ def rng_path(gate):
     return gate + rng.choice(["/top", "/deep/file"])
 
 
-DOORS = ["git-http", "git-post", "lfs-http", "locks", "api", "git-ssh", "lfs-ssh", "mount", "mount", "link", "stale"]
+DOORS = ["git-http", "git-post", "lfs-http", "locks", "api", "git-ssh", "lfs-ssh", "lfs-transfer", "mount", "mount", "link", "stale"]
 
 
 # ---- drawing -------------------------------------------------------------------------------------
@@ -405,17 +526,17 @@ def draw_question(near=None):
         expected = "ok" if live and world.decide(caller, repo, "read") == "ok" else "denied"
         return f"link of {caller} {repo}", expected, lambda: outcome(call("GET", path))
     if door == "stale" and (stale or stale_keys):
-        if stale_keys and rng.random() < 0.5:
+        if stale_keys and (not stale or rng.random() < 0.5):
             key = rng.choice(stale_keys)
             return f"ssh with the removed key {key}", "login", lambda: shell(key, f"git-upload-pack '{repo}'", b"0000")
         user, token = rng.choice(stale)
         return (f"revoked token of {user}", "login",
                 lambda: outcome(call("GET", f"/{repo}.git/info/refs?service=git-upload-pack",
                                      {"Authorization": basic(user, token)}, source=fresh_address())))
-    if door.endswith("ssh"):
+    if door.endswith("ssh") or door == "lfs-transfer":
         caller = rng.choice(sorted(world.deploy)) if rng.random() < 0.15 else (name, "key")
         want = rng.choice(["read", "write"])
-        ask = git_ssh if door == "git-ssh" else lfs_ssh
+        ask = {"git-ssh": git_ssh, "lfs-ssh": lfs_ssh, "lfs-transfer": lfs_transfer}[door]
         return f"{door} {caller} {want} {repo}", world.decide(caller, repo, want), lambda: ask(caller, repo, want)
     kinds = sorted(world.users[name].credentials)
     caller = None if rng.random() < 0.12 else (name, rng.choice(kinds))
@@ -444,59 +565,6 @@ def ask(question):
         print("DIFFERENCE", differences[-1], flush=True)
 
 
-# ---- transfers in progress -----------------------------------------------------------------------
-
-def upload_is_ended_by(change, undo, name, repo):
-    """Half of an object is on its way when the right goes: the other half must not bring it in."""
-    import socket
-    data = rng.randbytes(200000)
-    oid, entry = thing(data)
-    user = world.users[name]
-    token = user.credentials["full"]
-    answer = batch(repo, "upload", [entry], basic(name, token), fresh_address()).json()["objects"][0]
-    path = path_of(answer["actions"]["upload"]["href"])
-    with socket.create_connection(("127.0.0.1", int(os.environ["PORT"])), timeout=60) as link:
-        link.sendall(f"PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(data)}\r\n\r\n".encode())
-        link.sendall(data[:100000])
-        time.sleep(0.3)
-        change()
-        time.sleep(BIND)
-        try:
-            link.sendall(data[100000:])
-        except OSError:
-            pass
-        status = link.recv(4096).split(b"\r\n")[0].decode()
-    undo()
-    time.sleep(BIND)
-    got = batch(repo, "download", [entry], basic("ann", world.users["ann"].credentials["admin"]), fresh_address())
-    there = "actions" in got.json()["objects"][0]
-    if " 403 " not in status or there:
-        differences.append(f"an upload of {name} to {repo} went on: {status}, held: {there}")
-
-
-def transfers():
-    cat = world.users["cat"]
-    loam("grant", "cat", "write", "ann/open")
-    world.grants["ann/open"][("u", "cat")] = "write"
-    time.sleep(BIND)
-    upload_is_ended_by(lambda: loam("revoke", "cat", "ann/open"), lambda: loam("grant", "cat", "write", "ann/open"),
-                       "cat", "ann/open")
-    upload_is_ended_by(lambda: loam("user", "disable", "cat"), lambda: loam("user", "enable", "cat"), "cat", "ann/open")
-
-    def drop_token():
-        loam("user", "token", "cat", "--revoke", cat.ids["full"])
-        stale.append(("cat", cat.credentials["full"]))
-
-    upload_is_ended_by(drop_token, lambda: cat.make_token("full"), "cat", "ann/open")
-    loam("revoke", "cat", "ann/open")
-    del world.grants["ann/open"][("u", "cat")]
-    world.join("eve", "green")
-    loam("grant", "green", "write", "ann/open")
-    world.grants["ann/open"][("g", "green")] = "write"
-    time.sleep(BIND)
-    upload_is_ended_by(lambda: world.leave("eve", "green"), lambda: None, "eve", "ann/open")
-
-
 # ---- the run -------------------------------------------------------------------------------------
 
 def fill(repo):
@@ -519,28 +587,31 @@ def fill(repo):
     held[repo] = (oid, entry)
 
 
-held, links, stale, stale_keys, differences = {}, [], [], [], []
-late, asked, last_change, changed_at, changes = 0, 0, "none", time.monotonic() - LATE, 0
+held, links, stale, stale_keys, differences, still_open = {}, [], [], [], [], []
+late, asked, last_change, changed_at, changes, sessions, cut = 0, 0, "none", time.monotonic() - LATE, 0, 0, 0
 world = World()
 for each in REPOS:
     fill(each)
-transfers()
 time.sleep(BIND)
 changed_at = time.monotonic()
-if "not served" in lfs_ssh(("ann", "key"), "ann/open", "read"):
-    print("this server does not speak git-lfs over SSH: that door is left out")
-    DOORS.remove("lfs-ssh")
 near = None
 while asked < DRAWS and len(differences) < 20:
     if asked % CHANGE_EVERY == 0:
-        last_change, concerned, place = world.change()
+        last_change, concerned, place = world.change(open_sessions)
         changes += 1
         changed_at = time.monotonic()
         time.sleep(BIND)
         near = (concerned, place)
+        for one in still_open:
+            question = one.question()
+            sessions, cut = sessions + 1, cut + (question[1] == "ended")
+            ask(question)
+            one.session.cut()
+        still_open.clear()
     ask(draw_question(near if asked % CHANGE_EVERY < 12 else None))
     asked += 1
-print(f"rights: {asked} questions, {changes} changes, {len(differences)} differences, {late} late, seed {SEED}")
+print(f"rights: {asked} questions, {changes} changes, {sessions} sessions open meanwhile ({cut} to be ended), "
+      f"{len(differences)} differences, {late} late, seed {SEED}")
 for line in differences:
     print("FAILED:", line, file=sys.stderr)
 sys.exit(1 if differences else 0)
