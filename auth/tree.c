@@ -48,10 +48,12 @@ static const char *const reserved_namespaces[] = { "api",     "datasets", "model
 						   "oauth",   "login",	  "settings", "static",
 						   "metrics", "healthz",  "_lfs" };
 
-/* Accounts that every host has; a volume's user of that name would shadow them. */
-static const char *const reserved_users[] = { "root",	 "daemon", "bin",     "sys",   "nobody",
-					      "loam",	 "admin",  "api",     "login", "git",
-					      "nogroup", "sshd",   "settings" };
+/* Accounts that every host has, and those whose name alone gives root on some: a volume's user or
+ * group of that name would shadow them, or be taken for them on a node that lacks them. */
+static const char *const reserved_users[] = { "root",	 "daemon", "bin",    "sys",	"nobody",
+					      "loam",	 "admin",  "api",    "login",	"git",
+					      "nogroup", "sshd",   "sudo",   "wheel",	"docker",
+					      "lxd",	 "disk",   "shadow", "settings" };
 
 const char *loam_kind_name(enum loam_kind kind)
 {

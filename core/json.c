@@ -36,6 +36,21 @@ static bool depth_is_allowed(const char *text, size_t text_bytes)
 	return true;
 }
 
+/* A value whose strings are no text: it can be read, but not meant. What does not begin as JSON is
+ * none at all. */
+static bool is_no_text(const char *text, size_t text_bytes, const json_error_t *why)
+{
+	enum json_error_code code = json_error_code(why);
+	size_t blanks = 0;
+	while (blanks < text_bytes && strchr(" \t\r\n", text[blanks]))
+		blanks++;
+	if (blanks == text_bytes || (text[blanks] != '{' && text[blanks] != '['))
+		return false;
+	return code == json_error_null_character || code == json_error_invalid_utf8 ||
+	       strncmp(why->text, "invalid Unicode", 15) == 0 ||
+	       strncmp(why->text, "control character", 17) == 0;
+}
+
 static int parse(const void *text, size_t text_bytes, size_t flags, json_t **out_value,
 		 struct loam_err *err)
 {
@@ -47,6 +62,12 @@ static int parse(const void *text, size_t text_bytes, size_t flags, json_t **out
 	json_t *value = json_loadb(text_bytes ? text : "", text_bytes,
 				   flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!value) {
+		if (is_no_text(text, text_bytes, &why))
+			return loam_fail(
+				err, LOAM_E_UNPROCESSABLE,
+				"JSON line %d column %d: a string that is no UTF-8, or has "
+				"a control byte",
+				why.line, why.column);
 		/* jansson quotes the place: it may be a password, or no UTF-8. */
 		char *quoted = strstr(why.text, " near '");
 		if (quoted)

@@ -16,7 +16,8 @@ static inline void loam_auto_json_(json_t **value)
 }
 #define loam_auto_json __attribute__((cleanup(loam_auto_json_)))
 
-/* Errors: INVALID with line and column. The result is owned by the caller (json_decref). */
+/* Errors: INVALID with line and column; UNPROCESSABLE for an object or array with a string that is
+ * no UTF-8, or holds NUL or a bare control byte. The result is the caller's (json_decref). */
 int loam_json_parse(const void *text, size_t text_bytes, json_t **out_value, struct loam_err *err);
 /* The same, but texts may hold \u0000 (loam_json_text refuses those): for doors that must name the
  * bad value in their answer. */

@@ -176,6 +176,13 @@ static const char *origin_form(const struct http_exchange *exchange)
 	return authority[bytes] == '/' ? authority + bytes : NULL;
 }
 
+/* A value that does not decode would read as one that was not sent. */
+static bool query_decodes(const char *query)
+{
+	loam_auto_free char *decoded = loam_web_decode(query, strlen(query));
+	return decoded != NULL;
+}
+
 int loam_http_guard_target(struct http_exchange *exchange, const char **out_text)
 {
 	*out_text = TEXT_TARGET;
@@ -192,7 +199,7 @@ int loam_http_guard_target(struct http_exchange *exchange, const char **out_text
 	exchange->query = loam_xstrdup(origin[path_bytes] == '?' ? origin + path_bytes + 1 : "");
 	exchange->web.target = exchange->path;
 	exchange->web.query = exchange->query;
-	return 0;
+	return query_decodes(exchange->query) ? 0 : MHD_HTTP_BAD_REQUEST;
 }
 
 /* Digits only, and small enough that sums of lengths stay in range. */

@@ -89,8 +89,8 @@ for what, wanted, body in [
     ("only transfers we do not have", 422, fine[:-1] + b',"transfers":["tus"]}'),
     ("several transfers", 200, fine[:-1] + b',"transfers":["tus","basic"]}'),
     ("unknown members", 200, fine[:-1] + b',"future":{"a":[1]}}'),
-    ("invalid UTF-8", 400, fine[:-1] + b',"x":"\xff"}'), ("a control byte", 400, fine[:-1] + b',"x":"\x01"}'),
-    ("a lone surrogate in a ref", (400, 422), fine[:-1] + b',"ref":{"name":"refs/heads/\\ud800"}}'),
+    ("invalid UTF-8", 422, fine[:-1] + b',"x":"\xff"}'), ("a control byte", 422, fine[:-1] + b',"x":"\x01"}'),
+    ("bytes that are no text", 400, b"\xff\xfe\x00"), ("a lone surrogate in a ref", 422, fine[:-1] + b',"ref":{"name":"refs/heads/\\ud800"}}'),
 ]:
     answer = post(body)
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)

@@ -76,7 +76,7 @@ for who, body, status in (
     (alice, {"days": 0}, 403), (alice, {"days": 400}, 403), (alice, {"scope": "root"}, 422), (alice, {"scope": None, "odd": 1}, 422),
     (alice, {"label": "a:b"}, 422), (alice, {"label": "a\nb"}, 422), (alice, {"label": "x" * 64}, 422), (alice, {"repo": "../x"}, 422),
     (alice, [], 400), (alice, b"", 400), (alice, b"{", 400), (alice, b"\xef\xbb\xbf{}", 400), (alice, b"{} {}", 400),
-    (alice, b'{"days":1,"days":2}', 400), (alice, b'{"label":"\\u0000"}', 400), (alice, b'{"label":"\xff"}', 400),
+    (alice, b'{"days":1,"days":2}', 400), (alice, b'{"label":"\\u0000"}', 422), (alice, b'{"label":"\xff"}', 422),
     (alice, b'{"label":' + b"[" * 65 + b"]" * 65 + b"}", 400), (alice, b'{"label":"' + b"x" * (4 << 20) + b'"}', 413),
 ):
     call("token.create", who, body, user="alice", wanted=status)

@@ -123,13 +123,18 @@ static void http_6_paths_are_decoded_once(void **state)
 					   "/a%00b",
 					   "/a\\b",
 					   "//who",
-					   "/who%2fx" };
+					   "/who%2fx",
+					   "/who?a=%00",
+					   "/who?a=1&b=%0a",
+					   "/who?a=%zz",
+					   "/who?a=%2" };
 	char request[256];
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(bad); i++) {
 		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" HOST CLOSE "\r\n", bad[i]);
 		loam_test_expect(request, "400");
 	}
 	loam_test_expect("GET /%77ho HTTP/1.1\r\n" HOST CLOSE "\r\n", "200");
+	loam_test_expect("GET /who?a=%2f..%2f&%C3%A9 HTTP/1.1\r\n" HOST CLOSE "\r\n", "200");
 	loam_test_expect("GET /qwen/t%69ny.git/info/refs?service=x HTTP/1.1\r\n" HOST CLOSE "\r\n",
 			 "200");
 	assert_non_null(strstr(loam_test_reply, "qwen/tiny.git"));

@@ -132,10 +132,12 @@ static void users_are_what_useradd_takes_in_lower_case(void **state)
 	static const char *const good[] = { "a", "_x", "alice", "a-b_9",
 					    "abcdefghijklmnopqrstuvwxyz012345" };
 	static const char *const bad[] = {
-		"",    "A",	   "aLice", "9a",
-		"-a",  "a.b",	   "a b",   "a:b",
-		"a/b", "root",	   "loam",  "nobody",
-		"a\n", "\xc3\xa4", "..",    "abcdefghijklmnopqrstuvwxyz0123456"
+		"",	"A",	    "aLice",  "9a",
+		"-a",	"a.b",	    "a b",    "a:b",
+		"a/b",	"root",	    "loam",   "nobody",
+		"a\n",	"\xc3\xa4", "..",     "abcdefghijklmnopqrstuvwxyz0123456",
+		"sudo", "wheel",    "docker", "admin",
+		"api",	"login"
 	};
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(good); i++)
 		assert_true(loam_user_name_is_valid(good[i]));
