@@ -48,6 +48,7 @@ struct http_connection {
 	int fd;
 	char peer[HTTP_PEER_BYTES];
 	bool is_loopback, is_proxy;
+	bool placed; /* its request is among the running ones */
 	enum http_state state;
 	uint64_t since_ms;	  /* when state began */
 	uint64_t moved_ms;	  /* last progress of bytes, the watcher's */
@@ -169,8 +170,8 @@ void loam_http_watch_stop(struct loam_http *http);
 /* State changes; false: the connection was cut meanwhile. */
 bool loam_http_watch_enter(struct http_connection *connection, enum http_state state);
 /* A place among `workers`, waited for; false: none came free in time, or the server stops. */
-bool loam_http_watch_take_place(struct loam_http *http);
-void loam_http_watch_leave_place(struct loam_http *http);
+bool loam_http_watch_take_place(struct http_connection *connection);
+void loam_http_watch_leave_place(struct http_connection *connection);
 /* Unfinished requests of this address, this one included. */
 size_t loam_http_watch_count(struct loam_http *http, const char *peer);
 void loam_http_watch_cut_all(struct loam_http *http, bool idle_only);

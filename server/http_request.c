@@ -211,7 +211,7 @@ static int take_place(struct http_exchange *exchange, const char **out_text)
 		      !strchr(exchange->web.route->path, '{');
 	if (is_own && !atomic_load(&http->stopping))
 		return 0;
-	exchange->has_place = loam_http_watch_take_place(http);
+	exchange->has_place = loam_http_watch_take_place(connection);
 	if (exchange->has_place)
 		return 0;
 	*out_text = atomic_load(&http->stopping) ? "the server is stopping; try again\n"
@@ -353,7 +353,7 @@ void loam_http_request_completed(void *http, struct MHD_Connection *mhd, void **
 	loam_http_audit_end(exchange);
 	loam_log_scope(NULL);
 	if (exchange->has_place)
-		loam_http_watch_leave_place(connection->http);
+		loam_http_watch_leave_place(connection);
 	loam_http_body_release(exchange);
 	loam_web_response_release(&web->response);
 	loam_route_release(&exchange->match);

@@ -124,11 +124,23 @@ bool loam_http_watch_enter(struct http_connection *connection, enum http_state s
 	return true;
 }
 
-bool loam_http_watch_take_place(struct loam_http *http)
+/* With the lock held. One address never has all places: a fourth is left to the others. */
+static bool is_full(const struct loam_http *http, const struct http_connection *asks)
 {
+	unsigned workers = http->options.workers, placed = 0;
+	if (http->running >= workers)
+		return true;
+	for (struct http_connection *at = http->connections; at; at = at->next)
+		placed += at->placed && strcmp(at->peer, asks->peer) == 0;
+	return !asks->is_proxy && workers > 1 && placed >= workers - (workers + 3) / 4;
+}
+
+bool loam_http_watch_take_place(struct http_connection *connection)
+{
+	struct loam_http *http = connection->http;
 	uint64_t until_ms = loam_clock_ms() + PLACE_WAIT_MS;
 	loam_guard(&http->lock);
-	while (!atomic_load(&http->stopping) && http->running >= http->options.workers) {
+	while (!atomic_load(&http->stopping) && is_full(http, connection)) {
 		uint64_t now = loam_clock_ms();
 		if (now >= until_ms)
 			return false;
@@ -139,13 +151,16 @@ bool loam_http_watch_take_place(struct loam_http *http)
 	if (atomic_load(&http->stopping))
 		return false;
 	http->running++;
+	connection->placed = true;
 	return true;
 }
 
-void loam_http_watch_leave_place(struct loam_http *http)
+void loam_http_watch_leave_place(struct http_connection *connection)
 {
+	struct loam_http *http = connection->http;
 	loam_guard(&http->lock);
 	http->running--;
+	connection->placed = false;
 	pthread_cond_broadcast(&http->changed);
 }
 

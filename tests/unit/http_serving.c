@@ -8,6 +8,7 @@
 #include "server/http_internal.h"
 #include "tests/support/web_server.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -173,6 +174,43 @@ static void requests_over_the_workers_wait_for_a_place(void **state)
 		close(fds[i]);
 	}
 	assert_true(loam_clock_ms() - from_ms >= 2000);
+	loam_test_web_teardown(NULL);
+}
+
+static int dial_from(const char *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(loam_test_web.port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* The bodies never end, so none of the places that are taken comes free. */
+static void one_address_never_has_all_places(void **state)
+{
+	static const char waits[] = "PUT /sink/a HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc";
+	static const char request[] = "GET /slow/a HTTP/1.1\r\n" HOST CLOSE "\r\n";
+	int fds[6];
+	loam_test_web_start((struct loam_http_options){ .workers = 4 });
+	int before = atomic_load(&loam_test_web.begun);
+	for (int i = 0; i < 6; i++) {
+		fds[i] = dial_from("127.0.0.3");
+		loam_test_say(fds[i], waits, strlen(waits));
+	}
+	for (int i = 0; i < 200 && atomic_load(&loam_test_web.begun) < before + 3; i++)
+		loam_clock_sleep_ms(20);
+	loam_clock_sleep_ms(200); /* for a fourth, that must not come */
+	assert_int_equal(atomic_load(&loam_test_web.begun), before + 3);
+	loam_auto_fd int other = dial_from("127.0.0.2");
+	loam_test_say(other, request, strlen(request));
+	assert_true(loam_test_hear(other, NULL));
+	assert_non_null(strstr(loam_test_reply, "slow"));
+	for (int i = 0; i < 6; i++)
+		close(fds[i]);
 	loam_test_web_teardown(NULL);
 }
 
@@ -379,6 +417,7 @@ int main(void)
 		cmocka_unit_test(a_proxy_that_is_trusted_names_scheme_host_and_peer),
 		cmocka_unit_test(one_address_has_its_share_of_unfinished_requests),
 		cmocka_unit_test(requests_over_the_workers_wait_for_a_place),
+		cmocka_unit_test(one_address_never_has_all_places),
 		cmocka_unit_test(stopping_lets_running_requests_finish),
 		cmocka_unit_test(a_stop_cuts_what_does_not_finish_in_time),
 		PLAIN(a_taken_port_is_said),
