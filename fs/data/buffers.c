@@ -14,9 +14,10 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define GROWTH	     4
-#define BLOCKS_MIN   2
-#define WAIT_STEP_MS 200
+#define GROWTH		4
+#define HUGE_PAGE_BYTES (2u << 20)
+#define BLOCKS_MIN	2
+#define WAIT_STEP_MS	200
 
 struct loam_buffers {
 	pthread_mutex_t lock; /* all below but the constants */
@@ -85,6 +86,8 @@ static struct loam_buffer *make(size_t capacity)
 	buffer->data =
 		mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	loam_assert(buffer->data != MAP_FAILED);
+	if (capacity >= HUGE_PAGE_BYTES) /* a hint: in small pages a block is many pieces */
+		madvise(buffer->data, capacity, MADV_HUGEPAGE);
 	return buffer;
 }
 

@@ -90,6 +90,21 @@ int loam_reader_new(struct loam_data *data, uint64_t ino, uint64_t length,
 /* *out_read is short only at the end of the file; holes are zeros. */
 int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, size_t bytes,
 		     size_t *out_read, struct loam_err *err);
+/*
+ * The same without a copy where the bytes are in memory already (a unit that was fetched ahead),
+ * else in memory of its own. They never change. bytes is bounded by the caller.
+ * Owner: loam_lent_return() gives it back, soon: lent units are not reused meanwhile.
+ */
+struct loam_lent {
+	const void *data;
+	size_t bytes;
+	struct loam_fetched *unit; /* the lender's */
+	void *own;
+};
+int loam_reader_lend(struct loam_reader *reader, uint64_t offset, size_t bytes,
+		     struct loam_lent *out, struct loam_err *err);
+/* Accepts a zeroed one, and one that was returned. */
+void loam_lent_return(struct loam_lent *lent);
 void loam_reader_refresh(struct loam_reader *reader, uint64_t length);
 void loam_reader_free(struct loam_reader *reader);
 
@@ -101,6 +116,9 @@ int loam_file_get(struct loam_data *data, uint64_t ino, const struct loam_attr *
 void loam_file_put(struct loam_file *file);
 int loam_file_read(struct loam_file *file, uint64_t offset, void *out, size_t bytes,
 		   size_t *out_read, struct loam_err *err);
+/* As loam_reader_lend. */
+int loam_file_lend(struct loam_file *file, uint64_t offset, size_t bytes, struct loam_lent *out,
+		   struct loam_err *err);
 int loam_file_write(struct loam_file *file, uint64_t offset, const void *bytes, size_t count,
 		    struct loam_err *err);
 /* Uploads and commits all that was written before the call. A failed background write is reported

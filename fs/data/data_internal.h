@@ -115,6 +115,13 @@ void loam_fetch_free(struct loam_fetch *fetch);
  */
 int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32_t offset,
 		    void *out, size_t bytes, bool whole, struct loam_err *err);
+/*
+ * The same bytes where they stand, when the unit is in the table; waits for it. NULL: it is not, or
+ * could not be had. To be given back with return().
+ */
+struct loam_fetched *loam_fetch_lend(struct loam_data *data, const struct loam_unit *unit,
+				     uint32_t offset, size_t bytes, const void **out_bytes);
+void loam_fetch_return(struct loam_fetched *unit);
 /* Begins to fetch a unit in the background unless it is here. false: no room now. */
 bool loam_fetch_ahead(struct loam_data *data, const struct loam_unit *unit);
 /* Is it here or under way? */

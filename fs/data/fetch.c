@@ -27,7 +27,7 @@
 
 enum state { FETCHING, READY, FAILED };
 
-struct entry {
+struct loam_fetched {
 	UT_hash_handle hh;
 	char id[ID_BYTES];
 	struct loam_data *data; /* for the job */
@@ -43,7 +43,7 @@ struct entry {
 struct loam_fetch {
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t arrived;
-	struct entry *entries;
+	struct loam_fetched *entries;
 	size_t max;
 };
 
@@ -57,7 +57,7 @@ struct loam_fetch *loam_fetch_new(uint64_t readahead_bytes)
 	return fetch;
 }
 
-static void entry_free(struct entry *entry)
+static void entry_free(struct loam_fetched *entry)
 {
 	if (entry->bytes)
 		munmap(entry->bytes, LOAM_UNIT_BYTES);
@@ -69,7 +69,7 @@ void loam_fetch_free(struct loam_fetch *fetch)
 {
 	if (!fetch)
 		return;
-	struct entry *entry, *next;
+	struct loam_fetched *entry, *next;
 	HASH_ITER (hh, fetch->entries, entry, next) {
 		loam_assert(entry->refs == 0);
 		HASH_DEL(fetch->entries, entry);
@@ -175,7 +175,7 @@ static bool is_cached(struct loam_data *data, const struct loam_unit *unit)
 	return has;
 }
 
-static void fill_cache(struct loam_data *data, const struct entry *entry)
+static void fill_cache(struct loam_data *data, const struct loam_fetched *entry)
 {
 	struct loam_err err = { 0 };
 	struct loam_cache_file *file;
@@ -191,16 +191,16 @@ static void fill_cache(struct loam_data *data, const struct entry *entry)
 
 /* ---- the table; all under the lock ---- */
 
-static struct entry *find(struct loam_fetch *fetch, const struct loam_unit *unit)
+static struct loam_fetched *find(struct loam_fetch *fetch, const struct loam_unit *unit)
 {
 	char id[ID_BYTES];
 	unit_id(unit, id);
-	struct entry *entry;
+	struct loam_fetched *entry;
 	HASH_FIND_STR(fetch->entries, id, entry);
 	return entry;
 }
 
-static bool may_go(const struct entry *entry, bool demand, uint64_t now_ms)
+static bool may_go(const struct loam_fetched *entry, bool demand, uint64_t now_ms)
 {
 	if (entry->state != READY || entry->refs > 0)
 		return false;
@@ -208,10 +208,10 @@ static bool may_go(const struct entry *entry, bool demand, uint64_t now_ms)
 }
 
 /* An entry to give up: one read to its end before others, the longest unused first. */
-static struct entry *victim(struct loam_fetch *fetch, bool demand)
+static struct loam_fetched *victim(struct loam_fetch *fetch, bool demand)
 {
 	uint64_t now_ms = loam_clock_ms();
-	struct entry *entry, *next, *best = NULL;
+	struct loam_fetched *entry, *next, *best = NULL;
 	HASH_ITER (hh, fetch->entries, entry, next) {
 		if (!may_go(entry, demand, now_ms))
 			continue;
@@ -227,9 +227,13 @@ static uint8_t *take_memory(struct loam_fetch *fetch, bool demand)
 	if (HASH_COUNT(fetch->entries) < fetch->max) {
 		uint8_t *bytes = mmap(NULL, LOAM_UNIT_BYTES, PROT_READ | PROT_WRITE,
 				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		return bytes == MAP_FAILED ? NULL : bytes;
+		if (bytes == MAP_FAILED)
+			return NULL;
+		/* A hint: in pages of 4 KiB the disk would get many small pieces of a block. */
+		madvise(bytes, LOAM_UNIT_BYTES, MADV_HUGEPAGE);
+		return bytes;
 	}
-	struct entry *old = victim(fetch, demand);
+	struct loam_fetched *old = victim(fetch, demand);
 	if (!old)
 		return NULL;
 	uint8_t *bytes = loam_steal(&old->bytes);
@@ -239,12 +243,12 @@ static uint8_t *take_memory(struct loam_fetch *fetch, bool demand)
 }
 
 /* A new entry with one reference, FETCHING; NULL when there is no room. */
-static struct entry *add(struct loam_data *data, const struct loam_unit *unit, bool demand)
+static struct loam_fetched *add(struct loam_data *data, const struct loam_unit *unit, bool demand)
 {
 	uint8_t *bytes = take_memory(data->fetch, demand);
 	if (!bytes)
 		return NULL;
-	struct entry *entry = loam_xnew(struct entry);
+	struct loam_fetched *entry = loam_xnew(struct loam_fetched);
 	entry->bytes = bytes;
 	entry->data = data;
 	entry->unit = *unit;
@@ -258,7 +262,7 @@ static struct entry *add(struct loam_data *data, const struct loam_unit *unit, b
 	return entry;
 }
 
-static void unref(struct entry *entry)
+static void unref(struct loam_fetched *entry)
 {
 	entry->refs--;
 	if (entry->refs == 0 && entry->state == FAILED)
@@ -267,7 +271,7 @@ static void unref(struct entry *entry)
 
 /* ---- fetching ---- */
 
-static void fetch_entry(struct entry *entry)
+static void fetch_entry(struct loam_fetched *entry)
 {
 	struct loam_data *data = entry->data;
 	struct loam_fetch *fetch = data->fetch;
@@ -284,7 +288,7 @@ static void fetch_entry(struct entry *entry)
 	pthread_cond_broadcast(&fetch->arrived);
 }
 
-static void drop_ref(struct entry *entry)
+static void drop_ref(struct loam_fetched *entry)
 {
 	struct loam_fetch *fetch = entry->data->fetch;
 	loam_guard(&fetch->lock);
@@ -294,54 +298,70 @@ static void drop_ref(struct entry *entry)
 /* Both jobs own one reference. */
 static void fill_job(void *arg)
 {
-	struct entry *entry = arg;
+	struct loam_fetched *entry = arg;
 	fill_cache(entry->data, entry);
 	drop_ref(entry);
 }
 
 static void ahead_job(void *arg)
 {
-	struct entry *entry = arg;
+	struct loam_fetched *entry = arg;
 	fetch_entry(entry);
 	if (entry->state == READY && entry->data->cache)
 		fill_cache(entry->data, entry);
 	drop_ref(entry);
 }
 
-/* Waits for an entry that the caller holds, and copies from it. */
-static int copy_out(struct entry *entry, uint32_t offset, void *out, size_t bytes, bool whole,
-		    struct loam_err *err)
+/* Waits for an entry that the caller holds: 1 with its bytes there. */
+static int wait_ready(struct loam_fetched *entry, struct loam_err *err)
 {
 	struct loam_fetch *fetch = entry->data->fetch;
-	pthread_mutex_lock(&fetch->lock);
+	loam_guard(&fetch->lock);
 	while (entry->state == FETCHING)
 		pthread_cond_wait(&fetch->arrived, &fetch->lock);
-	int rc = 1;
 	if (entry->state == FAILED)
-		rc = loam_fail(err, entry->failure.code, "%s", entry->failure.text);
-	pthread_mutex_unlock(&fetch->lock);
-	if (rc > 0)
-		memcpy(out, entry->bytes + offset, bytes);
+		return loam_fail(err, entry->failure.code, "%s", entry->failure.text);
+	return 1;
+}
 
-	loam_guard(&fetch->lock);
+static void consume(struct loam_fetched *entry, bool to_end)
+{
+	loam_guard(&entry->data->fetch->lock);
 	entry->used_ms = loam_clock_ms();
-	if (!whole || offset + bytes == loam_unit_bytes(&entry->unit))
+	if (to_end)
 		entry->consumed = true;
 	unref(entry);
+}
+
+static void set_consumed(struct loam_fetched *entry)
+{
+	loam_guard(&entry->data->fetch->lock);
+	entry->consumed = true;
+}
+
+/* Waits for an entry that the caller holds, and copies from it. */
+static int copy_out(struct loam_fetched *entry, uint32_t offset, void *out, size_t bytes,
+		    bool whole, struct loam_err *err)
+{
+	int rc = wait_ready(entry, err);
+	if (rc > 0)
+		memcpy(out, entry->bytes + offset, bytes);
+	consume(entry, !whole || offset + bytes == loam_unit_bytes(&entry->unit));
 	return rc;
 }
 
-static struct entry *find_held(struct loam_fetch *fetch, const struct loam_unit *unit)
+static struct loam_fetched *find_held(struct loam_fetch *fetch, const struct loam_unit *unit)
 {
 	loam_guard(&fetch->lock);
-	struct entry *entry = find(fetch, unit);
+	struct loam_fetched *entry = find(fetch, unit);
 	if (entry)
 		entry->refs++;
 	return entry;
 }
 
 /* 1: *out is new, to be fetched by the caller; 0: it was there; both held. NULL: no room. */
-static int find_or_add(struct loam_data *data, const struct loam_unit *unit, struct entry **out)
+static int find_or_add(struct loam_data *data, const struct loam_unit *unit,
+		       struct loam_fetched **out)
 {
 	loam_guard(&data->fetch->lock);
 	*out = find(data->fetch, unit);
@@ -355,7 +375,7 @@ static int find_or_add(struct loam_data *data, const struct loam_unit *unit, str
 	return 1;
 }
 
-static void fetch_now(struct entry *entry)
+static void fetch_now(struct loam_fetched *entry)
 {
 	struct loam_data *data = entry->data;
 	fetch_entry(entry);
@@ -370,7 +390,7 @@ static void fetch_now(struct entry *entry)
 int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32_t offset,
 		    void *out, size_t bytes, bool whole, struct loam_err *err)
 {
-	struct entry *entry = find_held(data->fetch, unit);
+	struct loam_fetched *entry = find_held(data->fetch, unit);
 	if (entry)
 		return copy_out(entry, offset, out, bytes, whole, err);
 	if (read_cached(data, unit, offset, out, bytes))
@@ -388,6 +408,28 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 	if (is_new)
 		fetch_now(entry);
 	return copy_out(entry, offset, out, bytes, whole, err);
+}
+
+struct loam_fetched *loam_fetch_lend(struct loam_data *data, const struct loam_unit *unit,
+				     uint32_t offset, size_t bytes, const void **out_bytes)
+{
+	struct loam_err err = { 0 };
+	struct loam_fetched *entry = find_held(data->fetch, unit);
+	if (!entry)
+		return NULL;
+	if (wait_ready(entry, &err) < 0) {
+		consume(entry, false);
+		return NULL;
+	}
+	*out_bytes = entry->bytes + offset;
+	if (offset + bytes == loam_unit_bytes(unit))
+		set_consumed(entry);
+	return entry;
+}
+
+void loam_fetch_return(struct loam_fetched *unit)
+{
+	consume(unit, false);
 }
 
 int loam_fetch_straight(struct loam_data *data, const struct loam_unit *unit, void *out,
@@ -419,7 +461,7 @@ bool loam_fetch_ahead(struct loam_data *data, const struct loam_unit *unit)
 	loam_guard(&data->fetch->lock);
 	if (find(data->fetch, unit))
 		return true;
-	struct entry *entry = add(data, unit, false);
+	struct loam_fetched *entry = add(data, unit, false);
 	if (!entry)
 		return false;
 	if (loam_pool_try(data->download, ahead_job, entry))
@@ -434,7 +476,7 @@ void loam_fetch_trim(struct loam_data *data, uint64_t idle_ms)
 	struct loam_fetch *fetch = data->fetch;
 	uint64_t now_ms = loam_clock_ms();
 	loam_guard(&fetch->lock);
-	struct entry *entry, *next;
+	struct loam_fetched *entry, *next;
 	HASH_ITER (hh, fetch->entries, entry, next) {
 		if (entry->state != READY || entry->refs > 0 || now_ms - entry->used_ms < idle_ms)
 			continue;

@@ -688,21 +688,31 @@ static void name_content(struct loam_file *file)
 		loam_content_put(content);
 }
 
-int loam_file_read(struct loam_file *file, uint64_t offset, void *out, size_t bytes,
-		   size_t *out_read, struct loam_err *err)
+static int prepare_read(struct loam_file *file, uint64_t offset, size_t bytes, struct loam_err *err)
 {
 	bool dirty;
 	{
 		loam_guard(&file->lock);
 		dirty = is_dirty(file, offset, bytes);
 	}
-	if (dirty) {
-		int rc = flush_until(file, ALL, err);
-		if (rc < 0)
-			return rc;
-	}
-	name_content(file);
-	return loam_reader_read(file->reader, offset, out, bytes, out_read, err);
+	int rc = dirty ? flush_until(file, ALL, err) : 0;
+	if (rc == 0)
+		name_content(file);
+	return rc;
+}
+
+int loam_file_read(struct loam_file *file, uint64_t offset, void *out, size_t bytes,
+		   size_t *out_read, struct loam_err *err)
+{
+	int rc = prepare_read(file, offset, bytes, err);
+	return rc < 0 ? rc : loam_reader_read(file->reader, offset, out, bytes, out_read, err);
+}
+
+int loam_file_lend(struct loam_file *file, uint64_t offset, size_t bytes, struct loam_lent *out,
+		   struct loam_err *err)
+{
+	int rc = prepare_read(file, offset, bytes, err);
+	return rc < 0 ? rc : loam_reader_lend(file->reader, offset, bytes, out, err);
 }
 
 uint64_t loam_file_length(struct loam_file *file)

@@ -449,8 +449,8 @@ static int call_corrupt(struct loam_err *err)
 	return loam_fail(err, LOAM_E_CORRUPT, "%s", missing.text);
 }
 
-int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, size_t bytes,
-		     size_t *out_read, struct loam_err *err)
+/* Bytes that there are; with a stream that goes on there. */
+static size_t begin(struct loam_reader *reader, uint64_t offset, size_t bytes, size_t *out_stream)
 {
 	{
 		loam_guard(&reader->lock);
@@ -459,11 +459,17 @@ int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, siz
 		else if (bytes > reader->length - offset)
 			bytes = (size_t)(reader->length - offset);
 	}
-	size_t stream_index = bytes ? follow_stream(reader, offset, bytes) : 0;
+	*out_stream = bytes ? follow_stream(reader, offset, bytes) : 0;
+	return bytes;
+}
+
+static int read_tries(struct loam_reader *reader, size_t stream_index, uint64_t offset, void *out,
+		      size_t bytes, struct loam_err *err)
+{
 	for (int tried = 1;; tried++) {
 		int rc = read_span(reader, stream_index, offset, out, bytes, err);
 		if (rc == 0)
-			break;
+			return 0;
 		if (!may_help(rc))
 			return rc;
 		if (tried == TRIES)
@@ -472,8 +478,57 @@ int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, siz
 		loam_err_clear(err);
 		loam_clock_sleep_ms(1 + 20 * (uint64_t)(tried * tried - 1));
 	}
-	*out_read = bytes;
-	return 0;
+}
+
+int loam_reader_read(struct loam_reader *reader, uint64_t offset, void *out, size_t bytes,
+		     size_t *out_read, struct loam_err *err)
+{
+	size_t stream_index;
+	bytes = begin(reader, offset, bytes, &stream_index);
+	int rc = read_tries(reader, stream_index, offset, out, bytes, err);
+	if (rc == 0)
+		*out_read = bytes;
+	return rc;
+}
+
+/* Whatever goes wrong here is met again, and told, by the ordinary way. */
+static bool lend_unit(struct loam_reader *reader, size_t stream_index, uint64_t offset,
+		      size_t bytes, struct loam_lent *out)
+{
+	if (bytes == 0 || !goes_forward(reader, stream_index))
+		return false;
+	read_ahead(reader, stream_index, offset, bytes);
+	struct place place;
+	struct loam_err err = { 0 };
+	if (locate(reader, offset, &place, &err) < 0 || place.hole || place.bytes < bytes)
+		return false;
+	out->unit = loam_fetch_lend(reader->data, &place.unit, place.offset, bytes, &out->data);
+	return out->unit != NULL;
+}
+
+int loam_reader_lend(struct loam_reader *reader, uint64_t offset, size_t bytes,
+		     struct loam_lent *out, struct loam_err *err)
+{
+	size_t stream_index;
+	*out = (struct loam_lent){ 0 };
+	out->bytes = begin(reader, offset, bytes, &stream_index);
+	if (lend_unit(reader, stream_index, offset, out->bytes, out))
+		return 0;
+	out->data = out->own = malloc(out->bytes + 1);
+	if (!out->own)
+		return loam_fail(err, LOAM_E_BUSY, "no memory for %zu bytes", out->bytes);
+	int rc = read_tries(reader, stream_index, offset, out->own, out->bytes, err);
+	if (rc < 0)
+		loam_lent_return(out);
+	return rc;
+}
+
+void loam_lent_return(struct loam_lent *lent)
+{
+	if (lent->unit)
+		loam_fetch_return(lent->unit);
+	free(lent->own);
+	*lent = (struct loam_lent){ 0 };
 }
 
 /* ---- changes ---- */

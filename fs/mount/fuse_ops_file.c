@@ -78,18 +78,18 @@ void loam_fuse_read(fuse_req_t req, fuse_ino_t node, size_t bytes, off_t offset,
 	struct loam_err err = { 0 };
 	if (bytes > TRANSFER_BYTES_MAX)
 		bytes = TRANSFER_BYTES_MAX;
-	loam_auto_free void *data = malloc(bytes);
-	if (!data || offset < 0) {
-		fuse_reply_err(req, data ? EINVAL : ENOMEM);
+	if (offset < 0) {
+		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	size_t got = 0;
-	int rc = loam_vfs_read(loam_fuse_of(req)->vfs, handle_of(info), (uint64_t)offset, data,
-			       bytes, &got, &err);
+	struct loam_lent lent = { 0 };
+	int rc = loam_vfs_read(loam_fuse_of(req)->vfs, handle_of(info), (uint64_t)offset, bytes,
+			       &lent, &err);
 	if (rc)
 		loam_fuse_fail(req, "read", node, rc, &err);
 	else
-		fuse_reply_buf(req, data, got);
+		fuse_reply_buf(req, lent.data, lent.bytes);
+	loam_lent_return(&lent);
 }
 
 void loam_fuse_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t bytes, off_t offset,

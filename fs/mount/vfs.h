@@ -103,8 +103,9 @@ int loam_vfs_create(struct loam_vfs *vfs, struct loam_caller *caller, uint64_t p
 void loam_vfs_release(struct loam_vfs *vfs, struct loam_handle *handle);
 /* Releases what the kernel never closed: the end of a mount that was still in use. */
 void loam_vfs_close_all(struct loam_vfs *vfs);
-int loam_vfs_read(struct loam_vfs *vfs, struct loam_handle *handle, uint64_t offset, void *out,
-		  size_t bytes, size_t *out_read, struct loam_err *err);
+/* Without a copy where that can be: loam_lent_return(). */
+int loam_vfs_read(struct loam_vfs *vfs, struct loam_handle *handle, uint64_t offset, size_t bytes,
+		  struct loam_lent *out, struct loam_err *err);
 int loam_vfs_write(struct loam_vfs *vfs, struct loam_caller *caller, struct loam_handle *handle,
 		   uint64_t offset, const void *bytes, size_t count, struct loam_err *err);
 /* close(2): what was written through this handle is committed, or the error comes out here. */

@@ -261,15 +261,15 @@ static int check_range(uint64_t offset, uint64_t bytes, struct loam_err *err)
 	return 0;
 }
 
-int loam_vfs_read(struct loam_vfs *vfs, struct loam_handle *handle, uint64_t offset, void *out,
-		  size_t bytes, size_t *out_read, struct loam_err *err)
+int loam_vfs_read(struct loam_vfs *vfs, struct loam_handle *handle, uint64_t offset, size_t bytes,
+		  struct loam_lent *out, struct loam_err *err)
 {
 	int rc = ordinary(handle, err);
 	if (!rc)
 		rc = check_range(offset, bytes, err);
 	if (rc)
 		return rc;
-	return loam_file_read(handle->file, offset, out, bytes, out_read, err);
+	return loam_file_lend(handle->file, offset, bytes, out, err);
 }
 
 int loam_vfs_write(struct loam_vfs *vfs, struct loam_caller *caller, struct loam_handle *handle,

@@ -62,6 +62,32 @@ static void checksums_match_their_check_values(void **state)
 	assert_int_equal(loam_crc32c("", 0), 0);
 }
 
+static uint32_t crc32c_bit_by_bit(const uint8_t *at, size_t bytes)
+{
+	uint32_t crc = UINT32_MAX;
+	for (size_t i = 0; i < bytes; i++) {
+		crc ^= at[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? (crc >> 1) ^ 0x82f63b78u : crc >> 1;
+	}
+	return ~crc;
+}
+
+/* Long ones are taken in lanes of 4096 bytes, three at a time. */
+static void a_checksum_is_the_same_whatever_the_length(void **state)
+{
+	static const size_t lengths[] = { 4095,	 4096,	8192,	   12287,     12288,
+					  12289, 12295, 2 * 12288, 100 * 1000 };
+	static uint8_t bytes[100 * 1000 + 8];
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * i * 31 + (i >> 7));
+	for (size_t i = 0; i < LOAM_ARRAY_COUNT(lengths); i++) {
+		for (size_t from = 0; from < 8; from += 7)
+			assert_int_equal(loam_crc32c(bytes + from, lengths[i]),
+					 crc32c_bit_by_bit(bytes + from, lengths[i]));
+	}
+}
+
 static void hex_goes_there_and_back(void **state)
 {
 	uint8_t bytes[3];
@@ -170,6 +196,7 @@ int main(void)
 		cmocka_unit_test(a_running_hash_does_not_depend_on_the_pieces),
 		cmocka_unit_test(hmac_matches_rfc_4231_case_2),
 		cmocka_unit_test(checksums_match_their_check_values),
+		cmocka_unit_test(a_checksum_is_the_same_whatever_the_length),
 		cmocka_unit_test(hex_goes_there_and_back),
 		cmocka_unit_test(an_oid_is_64_lower_case_digits_and_nothing_else),
 		cmocka_unit_test(base64_matches_rfc_4648),

@@ -119,6 +119,66 @@ static void a_sequential_read_fetches_each_block_once(void **state)
 	free(out);
 }
 
+/* What is lent stays as it is while others read on, whatever is fetched and given up meanwhile. */
+static void lent_bytes_stay_until_they_are_returned(void **state)
+{
+	enum { TOTAL = 64 * MIB + 5, HELD = 3 };
+	uint8_t *model = malloc(TOTAL);
+	struct loam_err err = { 0 };
+	struct loam_reader *reader;
+	struct loam_lent held[HELD] = { 0 }, none;
+	size_t lent_units = 0, at = 0;
+	data_volume_open(&volume, "", 4096, NULL);
+	data_volume_pattern(model, TOTAL, 4);
+	uint64_t ino = written_file(model, TOTAL);
+	assert_int_equal(loam_reader_new(volume.data, ino, TOTAL, &reader, &err), 0);
+	for (size_t i = 0; at < TOTAL; i++) {
+		struct loam_lent lent;
+		assert_int_equal(loam_reader_lend(reader, at, MIB, &lent, &err), 0);
+		assert_int_equal(lent.bytes, TOTAL - at < MIB ? TOTAL - at : MIB);
+		assert_memory_equal(lent.data, model + at, lent.bytes);
+		lent_units += lent.unit != NULL;
+		at += lent.bytes;
+		if (i % 5 == 0 && i / 5 < HELD)
+			held[i / 5] = lent;
+		else
+			loam_lent_return(&lent);
+	}
+	assert_true(lent_units > 32); /* most of a stream comes without a copy */
+	for (size_t i = 0; i < HELD; i++) {
+		assert_memory_equal(held[i].data, model + 5 * i * MIB, MIB);
+		loam_lent_return(&held[i]);
+		loam_lent_return(&held[i]);
+	}
+	/* Over two units, and behind the end. */
+	assert_int_equal(loam_reader_lend(reader, 4 * MIB - 100, 200, &none, &err), 0);
+	assert_memory_equal(none.data, model + 4 * MIB - 100, 200);
+	loam_lent_return(&none);
+	assert_int_equal(loam_reader_lend(reader, TOTAL, 10, &none, &err), 0);
+	assert_int_equal(none.bytes, 0);
+	loam_lent_return(&none);
+	loam_reader_free(reader);
+	data_volume_close(&volume);
+	free(model);
+}
+
+static void a_lender_tells_what_a_reader_is_told(void **state)
+{
+	struct loam_err err = { 0 };
+	struct loam_reader *reader;
+	struct loam_lent lent;
+	uint8_t *model = malloc(8 * MIB);
+	data_volume_open(&volume, "get:every:CORRUPT", 4096, NULL);
+	data_volume_pattern(model, 8 * MIB, 4);
+	uint64_t ino = written_file(model, 8 * MIB);
+	assert_int_equal(loam_reader_new(volume.data, ino, 8 * MIB, &reader, &err), 0);
+	assert_int_equal(loam_reader_lend(reader, 0, MIB, &lent, &err), -LOAM_E_CORRUPT);
+	assert_null(lent.data);
+	loam_reader_free(reader);
+	data_volume_close(&volume);
+	free(model);
+}
+
 static void read_ahead_works_in_parallel(void **state)
 {
 	const struct loam_data_options options = { .readahead_bytes = 32 * MIB };
@@ -314,6 +374,8 @@ int main(void)
 		cmocka_unit_test(newer_slices_cover_older_ones_and_gaps_are_zeros),
 		cmocka_unit_test(reads_of_any_place_and_size_agree),
 		cmocka_unit_test(a_sequential_read_fetches_each_block_once),
+		cmocka_unit_test(lent_bytes_stay_until_they_are_returned),
+		cmocka_unit_test(a_lender_tells_what_a_reader_is_told),
 		cmocka_unit_test(read_ahead_works_in_parallel),
 		cmocka_unit_test(readers_of_one_block_fetch_it_once),
 		cmocka_unit_test(a_compaction_behind_the_readers_back_is_no_matter),
