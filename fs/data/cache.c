@@ -319,6 +319,12 @@ void loam_cache_drop(struct loam_cache *cache, const char *key)
 	unlink(map_path);
 }
 
+bool loam_cache_is_on(const struct loam_cache *cache, dev_t device)
+{
+	struct stat st;
+	return stat(cache->root, &st) == 0 && st.st_dev == device;
+}
+
 void loam_cache_read_stats(struct loam_cache *cache, struct loam_cache_stats *out)
 {
 	loam_guard(&cache->lock);

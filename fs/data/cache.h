@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LOAM_CACHE_BLOCK_BYTES (4u << 20)
 #define LOAM_CACHE_KEY_BYTES   80 /* "content/" + 64 hex, or "slice/<id>_<size>" */
@@ -68,6 +69,8 @@ int loam_cache_complete(struct loam_cache_file *file, struct loam_err *err);
  */
 int loam_cache_backing_fd(struct loam_cache_file *file, int *out_fd, struct loam_err *err);
 void loam_cache_drop(struct loam_cache *cache, const char *key);
+/* Does it lie on the file system with that number? */
+bool loam_cache_is_on(const struct loam_cache *cache, dev_t device);
 
 struct loam_cache_stats {
 	uint64_t used_bytes, max_bytes, files, hits, misses, evicted_bytes;

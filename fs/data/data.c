@@ -144,8 +144,9 @@ static int open_cache(struct loam_data *data, const struct loam_data_options *op
 	int rc = read_next_chunk(data->meta, &next_chunk, err);
 	if (rc < 0)
 		return rc;
-	return loam_cache_open(options->cache_dir, loam_meta_format(data->meta)->uuid,
-			       options->cache_bytes, next_chunk, &data->cache, err);
+	rc = loam_cache_open(options->cache_dir, loam_meta_format(data->meta)->uuid,
+			     options->cache_bytes, next_chunk, &data->cache, err);
+	return rc < 0 ? rc : loam_later_new(data, &data->later, err);
 }
 
 static size_t threads_of(size_t asked, size_t standard)
@@ -249,6 +250,7 @@ void loam_data_close(struct loam_data *data)
 	loam_pool_free(data->hash);
 	loam_pool_free(data->upload);
 	loam_pool_free(data->download);
+	loam_later_free(data->later);
 	loam_fetch_free(data->fetch);
 	loam_contents_free(data->contents);
 	loam_buffers_free(data->buffers);

@@ -18,11 +18,14 @@
 #include "fs/data/data.h"
 #include "fs/meta/compact.h"
 
+#include <stdatomic.h>
+
 #define LOAM_UNIT_BYTES LOAM_CACHE_BLOCK_BYTES /* in which bytes are fetched and cached */
 
 struct loam_fetch;
 struct loam_compactor;
 struct loam_hasher;
+struct loam_later;
 
 struct loam_data {
 	struct loam_meta *meta;
@@ -34,6 +37,8 @@ struct loam_data {
 	uint64_t readahead_bytes;
 	struct loam_pool *hash, *upload, *download, *finish;
 	struct loam_fetch *fetch;
+	struct loam_later *later; /* only with a cache */
+	atomic_int disks;	  /* of blocks and cache: enum in fetch.c */
 	struct loam_compactor *compactor;
 
 	pthread_mutex_t registry_lock; /* files, their counts, and the flusher's state */
@@ -117,7 +122,7 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 		    void *out, size_t bytes, bool whole, struct loam_err *err);
 /*
  * The same bytes where they stand, when the unit is in the table; waits for it. NULL: it is not, or
- * could not be had. To be given back with return().
+ * could not be had. To be given back with return(). 0 bytes: who looks is no reader of the unit.
  */
 struct loam_fetched *loam_fetch_lend(struct loam_data *data, const struct loam_unit *unit,
 				     uint32_t offset, size_t bytes, const void **out_bytes);
@@ -129,8 +134,21 @@ bool loam_fetch_knows(struct loam_data *data, const struct loam_unit *unit);
 /* Reads a unit whose pieces are known from the store, past the table and the cache. */
 int loam_fetch_straight(struct loam_data *data, const struct loam_unit *unit, void *out,
 			struct loam_err *err);
+/* When a reader last had something from the store; 0: never. */
+uint64_t loam_fetch_busy_ms(const struct loam_fetch *fetch);
+/* Memory of LOAM_UNIT_BYTES, in huge pages where there are; NULL: none to be had. */
+uint8_t *loam_unit_memory_new(void);
+void loam_unit_memory_free(uint8_t *bytes); /* accepts NULL */
 /* Gives back the memory of units unused for that long. */
 void loam_fetch_trim(struct loam_data *data, uint64_t idle_ms);
+
+/* ---- filling the cache when nobody reads (later.c) ---- */
+
+int loam_later_new(struct loam_data *data, struct loam_later **out_later, struct loam_err *err);
+/* What is still noted is not cached. Accepts NULL. */
+void loam_later_free(struct loam_later *later);
+/* Notes a unit whose pieces are known (copied); never waits. */
+void loam_later_add(struct loam_later *later, const struct loam_unit *unit);
 
 /* ---- readers ---- */
 

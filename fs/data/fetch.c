@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <uthash.h>
 
 #define UNITS_MIN      4
@@ -26,6 +27,7 @@
 #define ID_BYTES       (LOAM_CACHE_KEY_BYTES + 24)
 
 enum state { FETCHING, READY, FAILED };
+enum disks { NOT_LOOKED_AT, APART, SHARED };
 
 struct loam_fetched {
 	UT_hash_handle hh;
@@ -45,6 +47,7 @@ struct loam_fetch {
 	pthread_cond_t arrived;
 	struct loam_fetched *entries;
 	size_t max;
+	_Atomic uint64_t busy_ms; /* not under the lock */
 };
 
 struct loam_fetch *loam_fetch_new(uint64_t readahead_bytes)
@@ -57,10 +60,31 @@ struct loam_fetch *loam_fetch_new(uint64_t readahead_bytes)
 	return fetch;
 }
 
+uint8_t *loam_unit_memory_new(void)
+{
+	uint8_t *bytes = mmap(NULL, LOAM_UNIT_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (bytes == MAP_FAILED)
+		return NULL;
+	/* A hint: in pages of 4 KiB the disk would get many small pieces of a block. */
+	madvise(bytes, LOAM_UNIT_BYTES, MADV_HUGEPAGE);
+	return bytes;
+}
+
+void loam_unit_memory_free(uint8_t *bytes)
+{
+	if (bytes)
+		munmap(bytes, LOAM_UNIT_BYTES);
+}
+
+uint64_t loam_fetch_busy_ms(const struct loam_fetch *fetch)
+{
+	return fetch->busy_ms;
+}
+
 static void entry_free(struct loam_fetched *entry)
 {
-	if (entry->bytes)
-		munmap(entry->bytes, LOAM_UNIT_BYTES);
+	loam_unit_memory_free(entry->bytes);
 	free((void *)entry->unit.pieces);
 	free(entry);
 }
@@ -175,9 +199,46 @@ static bool is_cached(struct loam_data *data, const struct loam_unit *unit)
 	return has;
 }
 
+/* The device that a block lies on, when it is a local file. */
+static bool find_device(struct loam_data *data, const struct loam_unit *unit, dev_t *out)
+{
+	for (size_t i = 0; i < unit->piece_count; i++) {
+		const struct loam_slice *piece = &unit->pieces[i];
+		struct loam_err err = { 0 };
+		char key[LOAM_BLOCK_KEY_BYTES];
+		loam_auto_fd int fd = -1;
+		struct stat st;
+		if (piece->id == 0)
+			continue;
+		loam_block_key(&data->naming, piece->id, piece->size,
+			       piece->off / data->naming.block_bytes, key);
+		if (data->store->ops->open_local(data->store, key, &fd, &err) < 0 || fd < 0 ||
+		    fstat(fd, &st) < 0)
+			return false;
+		*out = st.st_dev;
+		return true;
+	}
+	return false;
+}
+
+/* Do the blocks and the cache take from one disk's speed? Looked at once. */
+static bool shares_disk(struct loam_data *data, const struct loam_unit *unit)
+{
+	dev_t device;
+	if (data->disks == NOT_LOOKED_AT && !data->store->ops->open_local)
+		data->disks = APART;
+	if (data->disks == NOT_LOOKED_AT && find_device(data, unit, &device))
+		data->disks = loam_cache_is_on(data->cache, device) ? SHARED : APART;
+	return data->disks == SHARED;
+}
+
 static void fill_cache(struct loam_data *data, const struct loam_fetched *entry)
 {
 	struct loam_err err = { 0 };
+	if (shares_disk(data, &entry->unit)) {
+		loam_later_add(data->later, &entry->unit);
+		return;
+	}
 	struct loam_cache_file *file;
 	int rc = loam_cache_get(data->cache, entry->unit.key, entry->unit.length, &file, &err);
 	if (rc >= 0) {
@@ -225,13 +286,7 @@ static struct loam_fetched *victim(struct loam_fetch *fetch, bool demand)
 static uint8_t *take_memory(struct loam_fetch *fetch, bool demand)
 {
 	if (HASH_COUNT(fetch->entries) < fetch->max) {
-		uint8_t *bytes = mmap(NULL, LOAM_UNIT_BYTES, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (bytes == MAP_FAILED)
-			return NULL;
-		/* A hint: in pages of 4 KiB the disk would get many small pieces of a block. */
-		madvise(bytes, LOAM_UNIT_BYTES, MADV_HUGEPAGE);
-		return bytes;
+		return loam_unit_memory_new();
 	}
 	struct loam_fetched *old = victim(fetch, demand);
 	if (!old)
@@ -282,7 +337,7 @@ static void fetch_entry(struct loam_fetched *entry)
 	loam_guard(&fetch->lock);
 	entry->state = rc < 0 ? FAILED : READY;
 	entry->failure = err;
-	entry->used_ms = loam_clock_ms();
+	entry->used_ms = fetch->busy_ms = loam_clock_ms();
 	if (rc < 0)
 		HASH_DEL(fetch->entries, entry);
 	pthread_cond_broadcast(&fetch->arrived);
@@ -403,6 +458,7 @@ int loam_fetch_read(struct loam_data *data, const struct loam_unit *unit, uint32
 		is_new = find_or_add(data, unit, &entry) > 0;
 	if (!entry) {
 		int rc = read_pieces(data, unit, offset, out, bytes, err);
+		data->fetch->busy_ms = loam_clock_ms();
 		return rc < 0 ? rc : 1;
 	}
 	if (is_new)
@@ -422,7 +478,7 @@ struct loam_fetched *loam_fetch_lend(struct loam_data *data, const struct loam_u
 		return NULL;
 	}
 	*out_bytes = entry->bytes + offset;
-	if (offset + bytes == loam_unit_bytes(unit))
+	if (bytes > 0 && offset + bytes == loam_unit_bytes(unit))
 		set_consumed(entry);
 	return entry;
 }
