@@ -227,6 +227,23 @@ int loam_mkdir_all(const char *path, mode_t mode, struct loam_err *err)
 	return make_one(copy, mode, err);
 }
 
+int loam_mkdir_above(const char *path, struct loam_err *err)
+{
+	loam_auto_free char *above = loam_xstrdup(path);
+	size_t bytes = strlen(above);
+	while (bytes > 1 && above[bytes - 1] == '/')
+		bytes--;
+	above[bytes] = '\0';
+	char *slash = strrchr(above, '/');
+	if (!slash || slash == above)
+		return 0;
+	*slash = '\0';
+	mode_t mask = umask(0066);
+	int rc = loam_mkdir_all(above, 0711, err);
+	umask(mask);
+	return rc;
+}
+
 char *loam_path_join(const char *dir, const char *name)
 {
 	size_t dir_bytes = strlen(dir);

@@ -40,6 +40,9 @@ int loam_fd_read_all(int fd, struct loam_buf *out, struct loam_err *err);
 int loam_path_read_all(const char *path, struct loam_buf *out, struct loam_err *err);
 /* mkdir -p with mode for what is made. */
 int loam_mkdir_all(const char *path, mode_t mode, struct loam_err *err);
+/* What is missing above path: 0711 whatever the umask, since what will stand at path may belong to
+ * another account than ours. Threads: before the process has a second one (umask). */
+int loam_mkdir_above(const char *path, struct loam_err *err);
 /* a/b with exactly one slash between; free(). */
 char *loam_path_join(const char *dir, const char *name);
 

@@ -97,7 +97,9 @@ static int check_options(const struct format_opts *opts, const char *name, struc
 static int bucket_path(const char *given, char **out_bucket, struct loam_err *err)
 {
 	bool is_new = access(given, F_OK) < 0;
-	int rc = loam_mkdir_all(given, 0700, err);
+	int rc = loam_mkdir_above(given, err);
+	if (rc == 0)
+		rc = loam_mkdir_all(given, 0700, err);
 	if (rc < 0)
 		return rc;
 	if (is_new && geteuid() == 0 && chown(given, SERVICE_ID, SERVICE_ID) < 0)

@@ -50,17 +50,8 @@ static int make_repos(const char *path, struct loam_err *err)
 {
 	if (access(path, F_OK) == 0)
 		return 0;
-	loam_auto_free char *parent = loam_xstrdup(path);
-	for (size_t end = strlen(parent); end > 1 && parent[end - 1] == '/'; end--)
-		parent[end - 1] = '\0';
-	char *slash = strrchr(parent, '/');
-	if (slash && slash != parent) {
-		*slash = '\0';
-		int rc = loam_mkdir_all(parent, 0711, err);
-		if (rc < 0)
-			return rc;
-	}
-	return loam_mkdir_all(path, 0700, err);
+	int rc = loam_mkdir_above(path, err);
+	return rc < 0 ? rc : loam_mkdir_all(path, 0700, err);
 }
 
 static int open_repos(struct loam_doors *doors, const char *configured, struct loam_err *err)

@@ -145,6 +145,30 @@ static void directories_are_made_with_their_parents_and_may_exist(void **state)
 	assert_int_equal(loam_mkdir_all("", 0700, &err), -LOAM_E_INVALID);
 }
 
+static void what_is_above_lets_others_pass_whatever_the_umask(void **state)
+{
+	struct loam_err err = { 0 };
+	loam_auto_free char *path = loam_path_join(dir, "above/it/path//");
+	loam_auto_free char *above = loam_path_join(dir, "above/it");
+	struct stat st;
+	mode_t mask = umask(077);
+	assert_int_equal(loam_mkdir_above(path, &err), 0);
+	assert_int_equal(umask(mask), 077);
+	assert_int_equal(stat(above, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0711);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(chmod(above, 0750), 0);
+	assert_int_equal(loam_mkdir_above(path, &err), 0);
+	assert_int_equal(stat(above, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750); /* what was there stays as it was */
+	assert_int_equal(loam_mkdir_above("/x", &err), 0);
+	assert_int_equal(loam_mkdir_above("x", &err), 0);
+	assert_int_equal(loam_mkdir_above("/proc/version/x/y", &err), -LOAM_E_NOT_DIR);
+	loam_auto_free char *top = loam_path_join(dir, "above");
+	assert_int_equal(rmdir(above), 0);
+	assert_int_equal(rmdir(top), 0);
+}
+
 static void a_rename_replaces_and_a_missing_source_is_told(void **state)
 {
 	struct loam_err err = { 0 };
@@ -207,6 +231,7 @@ int main(void)
 		cmocka_unit_test(a_read_past_the_end_is_short_or_corrupt),
 		cmocka_unit_test(a_file_as_large_as_the_limit_is_read_and_one_byte_more_is_not),
 		cmocka_unit_test(directories_are_made_with_their_parents_and_may_exist),
+		cmocka_unit_test(what_is_above_lets_others_pass_whatever_the_umask),
 		cmocka_unit_test(a_rename_replaces_and_a_missing_source_is_told),
 		cmocka_unit_test(joined_paths_have_one_slash),
 		cmocka_unit_test(only_whole_pages_go_past_the_page_cache),
