@@ -1,7 +1,7 @@
 #!/bin/bash
 # Guessing without pause (reliability.md ssh-7): 100 connections that prove nothing, wrong keys over SSH, wrong passwords
 # over HTTP, each from one address; another address works meanwhile, and nobody gets in. By hand with LOAM_TRIES=10000,
-# figures in docs/security.md. The host's own sshd is held to the 100 connections in stories/63.
+# figures in docs/fuzzing.md. The host's own sshd is held to the 100 connections in stories/63.
 . "$(dirname "$0")/ssh.sh.inc"
 ssh_story "guessing"
 start_up
