@@ -9,6 +9,7 @@
 
 #include "auth/audit.h"
 #include "auth/gate.h"
+#include "core/acceptor.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/hash.h"
@@ -25,14 +26,13 @@
 #include <sys/stat.h>
 #include <uthash.h>
 
-#define HOOKS_MAX      64
-#define TICKETS_MAX    4096
-#define IDLE_MS	       120000 /* between two messages of a hook */
-#define FIRST_MS       10000  /* until the first one, ticket or key in it, is whole */
-#define SEND_SECONDS   30
-#define TEXT_MAX       1024
-#define ACCEPT_POLL_MS 200
-#define NOTES_SHOWN    20
+#define HOOKS_MAX    64
+#define TICKETS_MAX  4096
+#define IDLE_MS	     120000 /* between two messages of a hook */
+#define FIRST_MS     10000  /* until the first one, ticket or key in it, is whole */
+#define SEND_SECONDS 30
+#define TEXT_MAX     1024
+#define NOTES_SHOWN  20
 
 struct ticket {
 	char text[LOAM_TICKET_BYTES];
@@ -49,11 +49,9 @@ struct loam_hook_socket {
 	struct loam_publisher *publisher;
 	char *path;
 	int fd;
-	pthread_t acceptor;
-	pthread_mutex_t lock; /* everything below */
+	struct loam_acceptor *acceptor;
+	pthread_mutex_t lock; /* tickets */
 	struct ticket *tickets;
-	unsigned connected;
-	bool stopping;
 };
 
 struct conversation {
@@ -471,7 +469,16 @@ static int next_message(struct conversation *talk, json_t **out, struct loam_err
 	}
 }
 
-static void *converse(void *arg)
+static void *begin(void *arg, int fd)
+{
+	struct conversation *talk = loam_xnew(struct conversation);
+	*talk = (struct conversation){ .socket = arg,
+				       .fd = fd,
+				       .received = LOAM_BUF(LOAM_HOOK_LINE_BYTES_MAX) };
+	return talk;
+}
+
+static void converse(void *arg)
 {
 	struct conversation *talk = arg;
 	for (;;) {
@@ -489,56 +496,18 @@ static void *converse(void *arg)
 		}
 		talk->has_spoken = true;
 	}
-	struct loam_hook_socket *socket = talk->socket;
-	close(talk->fd);
+}
+
+static void end(void *arg, bool too_many)
+{
+	struct conversation *talk = arg;
+	if (too_many)
+		loam_info("hook.refused", "error=too many hooks");
 	loam_buf_release(&talk->received);
 	free(talk);
-	loam_guard(&socket->lock);
-	socket->connected--;
-	return NULL;
 }
 
-static void start_conversation(struct loam_hook_socket *socket, int fd)
-{
-	struct conversation *talk = loam_xnew(struct conversation);
-	*talk = (struct conversation){ .socket = socket,
-				       .fd = fd,
-				       .received = LOAM_BUF(LOAM_HOOK_LINE_BYTES_MAX) };
-	struct timeval patience = { .tv_sec = SEND_SECONDS };
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	pthread_mutex_lock(&socket->lock);
-	bool full = socket->connected >= HOOKS_MAX;
-	socket->connected += !full;
-	pthread_mutex_unlock(&socket->lock);
-	pthread_t thread;
-	if (!full && pthread_create(&thread, NULL, converse, talk) == 0) {
-		pthread_detach(thread);
-		return;
-	}
-	if (!full) {
-		loam_guard(&socket->lock);
-		socket->connected--;
-	}
-	close(fd);
-	free(talk);
-}
-
-static void *accept_hooks(void *arg)
-{
-	struct loam_hook_socket *socket = arg;
-	for (;;) {
-		struct pollfd ready = { .fd = socket->fd, .events = POLLIN };
-		int count = poll(&ready, 1, ACCEPT_POLL_MS);
-		pthread_mutex_lock(&socket->lock);
-		bool stopping = socket->stopping;
-		pthread_mutex_unlock(&socket->lock);
-		if (stopping)
-			return NULL;
-		int fd = count > 0 ? accept4(socket->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
-		if (fd >= 0)
-			start_conversation(socket, fd);
-	}
-}
+static const struct loam_acceptor_ops hook_talks = { begin, converse, end };
 
 int loam_hook_socket_listen(const char *path, int *out_fd, struct loam_err *err)
 {
@@ -560,11 +529,13 @@ int loam_hook_socket_open(const char *path, int fd, struct loam_auth *auth,
 		.auth = auth, .publisher = publisher, .path = loam_xstrdup(path), .fd = fd
 	};
 	pthread_mutex_init(&socket->lock, NULL);
-	if (pthread_create(&socket->acceptor, NULL, accept_hooks, socket) != 0) {
+	int rc = loam_acceptor_open(fd, HOOKS_MAX, SEND_SECONDS, &hook_talks, socket,
+				    &socket->acceptor, err);
+	if (rc < 0) {
 		pthread_mutex_destroy(&socket->lock);
 		free(socket->path);
 		free(socket);
-		return loam_fail(err, LOAM_E_BUSY, "no thread for hooks");
+		return loam_context(err, "hooks");
 	}
 	*out_socket = socket;
 	return 0;
@@ -574,21 +545,10 @@ bool loam_hook_socket_close(struct loam_hook_socket *socket, uint64_t wait_ms)
 {
 	if (!socket)
 		return true;
-	pthread_mutex_lock(&socket->lock);
-	socket->stopping = true;
-	pthread_mutex_unlock(&socket->lock);
-	pthread_join(socket->acceptor, NULL);
-	struct loam_deadline deadline = loam_deadline_in(wait_ms);
-	for (;;) {
-		pthread_mutex_lock(&socket->lock);
-		unsigned connected = socket->connected;
-		pthread_mutex_unlock(&socket->lock);
-		if (connected == 0)
-			break;
-		if (loam_deadline_left_ms(deadline) == 0)
-			return false;
-		loam_clock_sleep_ms(20);
-	}
+	loam_acceptor_stop(socket->acceptor);
+	if (!loam_acceptor_wait(socket->acceptor, wait_ms, NULL))
+		return false;
+	loam_acceptor_free(socket->acceptor);
 	unlink(socket->path); /* when its directory is ours; else the next server replaces it */
 	close(socket->fd);
 	struct ticket *ticket, *next;

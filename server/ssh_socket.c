@@ -3,6 +3,7 @@
  */
 #include "server/ssh_socket.h"
 
+#include "core/acceptor.h"
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -22,12 +23,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define FIRST_MS       10000 /* until the message is whole */
-#define SEND_SECONDS   10
-#define ACCEPT_POLL_MS 200
-#define CUT_MS	       6000 /* for what is cut to end */
-#define FD_COUNT       3
-#define PWD_BYTES      16384
+#define FIRST_MS     10000 /* until the message is whole */
+#define SEND_SECONDS 10
+#define CUT_MS	     6000 /* for what is cut to end */
+#define FD_COUNT     3
+#define PWD_BYTES    16384
 
 enum asker { STRANGER, ASKS_FOR_KEYS, RUNS_SESSIONS };
 
@@ -35,12 +35,9 @@ struct loam_ssh_socket {
 	struct loam_server *server;
 	char *path;
 	int fd;
-	pthread_t acceptor;
+	struct loam_acceptor *acceptor;
 	struct loam_git_slots *slots;
-	volatile bool cut;    /* sessions end now */
-	pthread_mutex_t lock; /* everything below */
-	unsigned connected;
-	bool stopping, stopped;
+	volatile bool cut; /* sessions end now */
 };
 
 struct talk {
@@ -238,10 +235,26 @@ static int answer_message(struct talk *talk, const json_t *message, struct loam_
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-static void *converse(void *arg)
+static void *begin(void *arg, int fd)
+{
+	struct loam_ssh_socket *socket = arg;
+	enum asker asker = find_asker(socket->server->config, fd);
+	if (asker == STRANGER) {
+		loam_info("ssh.refused", "error=a stranger at the socket");
+		return NULL;
+	}
+	struct talk *talk = loam_xnew(struct talk);
+	*talk = (struct talk){ .socket = socket,
+			       .fd = fd,
+			       .asker = asker,
+			       .fds = { -1, -1, -1 },
+			       .received = LOAM_BUF(LOAM_SSH_LINE_BYTES_MAX) };
+	return talk;
+}
+
+static void converse(void *arg)
 {
 	struct talk *talk = arg;
-	struct loam_ssh_socket *socket = talk->socket;
 	struct loam_err err = { 0 };
 	loam_auto_json json_t *message = NULL;
 	int rc = next_message(talk, &message, &err);
@@ -251,68 +264,19 @@ static void *converse(void *arg)
 		loam_info("ssh.refused", "error=%s", err.text);
 		answer(talk, json_pack("{s:s}", "error", err.text));
 	}
+}
+
+static void end(void *arg, bool too_many)
+{
+	struct talk *talk = arg;
+	if (too_many)
+		loam_info("ssh.refused", "error=too many sessions");
 	close_fds(talk->fds);
-	close(talk->fd);
 	loam_buf_release(&talk->received);
 	free(talk);
-	loam_guard(&socket->lock);
-	socket->connected--;
-	return NULL;
 }
 
-static bool enter(struct loam_ssh_socket *socket)
-{
-	loam_guard(&socket->lock);
-	if (socket->connected >= LOAM_SSH_SESSIONS_MAX)
-		return false;
-	socket->connected++;
-	return true;
-}
-
-static void start_talk(struct loam_ssh_socket *ssh_socket, int fd)
-{
-	enum asker asker = find_asker(ssh_socket->server->config, fd);
-	if (asker == STRANGER || !enter(ssh_socket)) {
-		loam_info("ssh.refused", "error=%s",
-			  asker == STRANGER ? "a stranger at the socket" : "too many sessions");
-		close(fd);
-		return;
-	}
-	struct timeval patience = { .tv_sec = SEND_SECONDS };
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	struct talk *talk = loam_xnew(struct talk);
-	*talk = (struct talk){ .socket = ssh_socket,
-			       .fd = fd,
-			       .asker = asker,
-			       .fds = { -1, -1, -1 },
-			       .received = LOAM_BUF(LOAM_SSH_LINE_BYTES_MAX) };
-	pthread_t thread;
-	if (pthread_create(&thread, NULL, converse, talk) == 0) {
-		pthread_detach(thread);
-		return;
-	}
-	close(fd);
-	free(talk);
-	loam_guard(&ssh_socket->lock);
-	ssh_socket->connected--;
-}
-
-static void *accept_talks(void *arg)
-{
-	struct loam_ssh_socket *socket = arg;
-	for (;;) {
-		struct pollfd ready = { .fd = socket->fd, .events = POLLIN };
-		int count = poll(&ready, 1, ACCEPT_POLL_MS);
-		pthread_mutex_lock(&socket->lock);
-		bool stopping = socket->stopping;
-		pthread_mutex_unlock(&socket->lock);
-		if (stopping)
-			return NULL;
-		int fd = count > 0 ? accept4(socket->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
-		if (fd >= 0)
-			start_talk(socket, fd);
-	}
-}
+static const struct loam_acceptor_ops ssh_talks = { begin, converse, end };
 
 int loam_ssh_socket_listen(const char *path, int *out_fd, struct loam_err *err)
 {
@@ -326,7 +290,7 @@ static void release(struct loam_ssh_socket *socket)
 	if (socket->fd >= 0)
 		close(socket->fd);
 	loam_git_slots_free(socket->slots);
-	pthread_mutex_destroy(&socket->lock);
+	loam_acceptor_free(socket->acceptor);
 	free(socket->path);
 	free(socket);
 }
@@ -339,10 +303,11 @@ int loam_ssh_socket_open(const char *path, int fd, struct loam_server *server,
 	socket->fd = fd;
 	socket->path = loam_xstrdup(path);
 	socket->slots = loam_git_slots_new(LOAM_SSH_SESSIONS_EACH);
-	pthread_mutex_init(&socket->lock, NULL);
-	if (pthread_create(&socket->acceptor, NULL, accept_talks, socket) != 0) {
+	int rc = loam_acceptor_open(fd, LOAM_SSH_SESSIONS_MAX, SEND_SECONDS, &ssh_talks, socket,
+				    &socket->acceptor, err);
+	if (rc < 0) {
 		release(socket);
-		return loam_fail(err, LOAM_E_BUSY, "no thread for SSH");
+		return loam_context(err, "SSH");
 	}
 	*out_socket = socket;
 	return 0;
@@ -350,29 +315,8 @@ int loam_ssh_socket_open(const char *path, int fd, struct loam_server *server,
 
 void loam_ssh_socket_stop(struct loam_ssh_socket *socket)
 {
-	if (!socket || socket->stopped)
-		return;
-	pthread_mutex_lock(&socket->lock);
-	socket->stopping = true;
-	pthread_mutex_unlock(&socket->lock);
-	pthread_join(socket->acceptor, NULL);
-	socket->stopped = true;
-}
-
-static bool wait_for_sessions(struct loam_ssh_socket *socket, uint64_t wait_ms,
-			      const volatile int *now)
-{
-	struct loam_deadline deadline = loam_deadline_in(wait_ms);
-	for (;;) {
-		pthread_mutex_lock(&socket->lock);
-		unsigned connected = socket->connected;
-		pthread_mutex_unlock(&socket->lock);
-		if (connected == 0)
-			return true;
-		if (loam_deadline_left_ms(deadline) == 0 || (now && *now))
-			return false;
-		loam_clock_sleep_ms(20);
-	}
+	if (socket)
+		loam_acceptor_stop(socket->acceptor);
 }
 
 bool loam_ssh_socket_close(struct loam_ssh_socket *socket, uint64_t wait_ms,
@@ -381,9 +325,9 @@ bool loam_ssh_socket_close(struct loam_ssh_socket *socket, uint64_t wait_ms,
 	if (!socket)
 		return true;
 	loam_ssh_socket_stop(socket);
-	if (!wait_for_sessions(socket, wait_ms, now)) {
+	if (!loam_acceptor_wait(socket->acceptor, wait_ms, now)) {
 		socket->cut = true;
-		if (!wait_for_sessions(socket, CUT_MS, NULL))
+		if (!loam_acceptor_wait(socket->acceptor, CUT_MS, NULL))
 			return false;
 	}
 	release(socket);
