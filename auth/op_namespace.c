@@ -1,6 +1,5 @@
 /*
- * Operations on namespaces (auth/op.h): their owner, and the grants that their repositories
- * inherit.
+ * Operations on namespaces (auth/op.h): what they are, and whose. Grants on them are op_grant's.
  */
 #include "auth/op.h"
 
@@ -109,13 +108,7 @@ const struct loam_op loam_op_namespace_show = {
 	.run = run_show,
 };
 
-/* ---- owner, grant, revoke -------------------------------------------------------------------- */
-
-static int find_who(struct loam_op_call *call, const char *text, struct loam_grantee *out,
-		    struct loam_err *err)
-{
-	return loam_account_store_who(loam_auth_accounts(call->context->auth), text, out, err);
-}
+/* ---- owner ----------------------------------------------------------------------------------- */
 
 static int run_owner(struct loam_op_call *call, struct loam_err *err)
 {
@@ -123,7 +116,8 @@ static int run_owner(struct loam_op_call *call, struct loam_err *err)
 	struct loam_grantee owner;
 	int rc = loam_op_need_text(call, "owner", &text, err);
 	if (rc == 0)
-		rc = find_who(call, text, &owner, err);
+		rc = loam_account_store_who(loam_auth_accounts(call->context->auth), text, &owner,
+					    err);
 	if (rc == 0)
 		rc = loam_ns_set_owner(loam_auth_tree(call->context->auth), &call->ns, &owner, err);
 	if (rc == 0)
@@ -139,49 +133,4 @@ const struct loam_op loam_op_namespace_owner = {
 	.members = "owner",
 	.status = 200,
 	.run = run_owner,
-};
-
-static int run_grant(struct loam_op_call *call, struct loam_err *err)
-{
-	const char *right, *text = loam_op_word(call, "who");
-	enum loam_want want;
-	struct loam_grantee who;
-	int rc = loam_op_need_text(call, "right", &right, err);
-	if (rc == 0)
-		rc = loam_want_parse(right, &want, err);
-	if (rc == 0)
-		rc = find_who(call, text, &who, err);
-	if (rc == 0)
-		rc = loam_ns_grant(loam_auth_tree(call->context->auth), &call->ns, &who, want, err);
-	if (rc == 0)
-		call->answer = json_pack("{s:s, s:s, s:s}", "namespace", call->ns_text, "who", text,
-					 "right", right);
-	return rc;
-}
-
-const struct loam_op loam_op_namespace_grant = {
-	.name = "namespace.grant",
-	.method = LOAM_PUT,
-	.path = "/namespaces/{kind}/{ns}/grants/{who}",
-	.want = LOAM_WANT_ADMIN,
-	.members = "right",
-	.status = 200,
-	.run = run_grant,
-};
-
-static int run_revoke(struct loam_op_call *call, struct loam_err *err)
-{
-	struct loam_grantee who;
-	int rc = find_who(call, loam_op_word(call, "who"), &who, err);
-	return rc < 0 ? rc
-		      : loam_ns_revoke(loam_auth_tree(call->context->auth), &call->ns, &who, err);
-}
-
-const struct loam_op loam_op_namespace_revoke = {
-	.name = "namespace.revoke",
-	.method = LOAM_DELETE,
-	.path = "/namespaces/{kind}/{ns}/grants/{who}",
-	.want = LOAM_WANT_ADMIN,
-	.status = 204,
-	.run = run_revoke,
 };

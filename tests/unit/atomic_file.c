@@ -4,7 +4,6 @@
 #include "core/atomic_file.h"
 
 #include "core/auto.h"
-#include "core/failpoint.h"
 #include "core/sys.h"
 
 #include <dirent.h>
@@ -19,6 +18,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "tests/support/failpoint.h"
 
 static char dir[] = "/tmp/loam-unit-atomic-XXXXXX";
 static char *path;
@@ -52,17 +53,6 @@ static int remove_dir(void **state)
 	unlink(path);
 	free(path);
 	return rmdir(dir);
-}
-
-static void set_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-#ifdef LOAM_FAILPOINTS
-	loam_failpoint_reset();
-#endif
 }
 
 static void put_old(void)
@@ -119,9 +109,9 @@ static void each_failing_step_leaves_the_old_file(void **state)
 	for (size_t i = 0; i < LOAM_ARRAY_COUNT(steps); i++) {
 		struct loam_err err = { 0 };
 		put_old();
-		set_failpoint(steps[i]);
+		loam_failpoint_set(steps[i]);
 		assert_true(loam_atomic_file_put(path, 0600, "new", 3, &err) < 0);
-		set_failpoint(NULL);
+		loam_failpoint_set(NULL);
 		assert_content("old");
 		assert_int_equal(count_names(false), 1);
 	}
@@ -136,10 +126,10 @@ static void a_failed_write_is_remembered_until_commit(void **state)
 	struct loam_atomic_file *file = NULL;
 	put_old();
 	assert_int_equal(loam_atomic_file_open(path, 0600, &file, &err), 0);
-	set_failpoint("sys.write:error:ENOSPC:1");
+	loam_failpoint_set("sys.write:error:ENOSPC:1");
 	loam_atomic_file_write(file, "one", 3);
 	loam_atomic_file_write(file, "two", 3);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_int_equal(loam_atomic_file_commit(file, &err), -LOAM_E_NO_SPACE);
 	loam_atomic_file_free(file);
 	assert_content("old");
@@ -151,9 +141,9 @@ static void a_failed_sync_of_the_directory_is_told(void **state)
 	skip();
 #endif
 	struct loam_err err = { 0 };
-	set_failpoint("sys.fsync:error:EIO:2");
+	loam_failpoint_set("sys.fsync:error:EIO:2");
 	assert_int_equal(loam_atomic_file_put(path, 0600, "new", 3, &err), -LOAM_E_IO);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 }
 
 static void a_kill_at_each_step_leaves_old_or_new_whole(void **state)
@@ -171,7 +161,7 @@ static void a_kill_at_each_step_leaves_old_or_new_whole(void **state)
 		pid_t pid = fork();
 		if (pid == 0) {
 			struct loam_err err = { 0 };
-			set_failpoint(steps[i][0]);
+			loam_failpoint_set(steps[i][0]);
 			loam_atomic_file_put(path, 0600, "new", 3, &err);
 			_exit(0);
 		}

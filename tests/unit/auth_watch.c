@@ -9,7 +9,6 @@
 #include "auth/tokens.h"
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/failpoint.h"
 #include "fs/files.h"
 #include "tests/support/tree_world.h"
 
@@ -23,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/failpoint.h"
 #include "tests/support/volume.h"
 
 #define KEY	 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE8Zz7yv3J9Vg6JyP0p2oZ8X1o8v0W7xq6d7m7K4rJQh"
@@ -288,32 +288,23 @@ static void readers_without_an_account_go_with_the_publicity(void **state)
 }
 
 #ifdef LOAM_FAILPOINTS
-static void set_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
-}
-
 static void a_volume_that_does_not_answer_is_waited_for_a_while(void **state)
 {
 	struct loam_watch watch;
 	open_world(false);
 	const struct loam_principal who = by_token();
 	assert_ok(loam_watch_begin(&watch, world->auth, &who, &model, LOAM_WANT_WRITE, &err));
-	set_failpoint("watch.ask:error:ETIMEDOUT");
+	loam_failpoint_set("watch.ask:error:ETIMEDOUT");
 	assert_int_equal(ask_when_due(&watch), LOAM_E_OK);
 	watch.good_ms -= LOAM_WATCH_BLIND_MS;
 	assert_int_equal(ask_when_due(&watch), LOAM_E_UNAVAILABLE);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_int_equal(ask_when_due(&watch), LOAM_E_UNAVAILABLE);
 	/* what is broken is no pause */
 	assert_ok(loam_watch_begin(&watch, world->auth, &who, &model, LOAM_WANT_WRITE, &err));
-	set_failpoint("watch.ask:error:EIO");
+	loam_failpoint_set("watch.ask:error:EIO");
 	assert_int_equal(ask_when_due(&watch), LOAM_E_IO);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	close_world();
 }
 #endif

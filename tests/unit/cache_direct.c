@@ -4,7 +4,6 @@
  */
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/failpoint.h"
 #include "fs/data/cache.h"
 
 #include <fcntl.h>
@@ -14,6 +13,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/support/failpoint.h"
 
 #define UUID	"e94d66a8-2339-4abd-b8d8-6812df737892"
 #define KEY	"content/00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -104,22 +105,13 @@ static void memory_that_lies_elsewhere_is_taken_too(void **state)
 }
 
 #ifdef LOAM_FAILPOINTS
-static void with_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
-}
-
 static void where_direct_writes_are_refused_the_ordinary_way_is_taken(void **state)
 {
-	with_failpoint("sys.pwrite:error:EINVAL:1");
+	loam_failpoint_set("sys.pwrite:error:EINVAL:1");
 	assert_int_equal(fill(0), 0);
-	with_failpoint("sys.pwrite:short:1"); /* goes on at a place that is no page's begin */
+	loam_failpoint_set("sys.pwrite:short:1"); /* goes on at a place that is no page's begin */
 	assert_int_equal(fill(1), 0);
-	with_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_int_equal(fill(2), 0);
 	assert_int_equal(fill(3), 0);
 	assert_all();
@@ -128,9 +120,9 @@ static void where_direct_writes_are_refused_the_ordinary_way_is_taken(void **sta
 static void a_block_whose_write_failed_is_not_there(void **state)
 {
 	struct loam_err err = { 0 };
-	with_failpoint("sys.pwrite:error:ENOSPC:1");
+	loam_failpoint_set("sys.pwrite:error:ENOSPC:1");
 	assert_int_equal(fill(0), -LOAM_E_NO_SPACE);
-	with_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_false(loam_cache_has(file, 0));
 	assert_int_equal(loam_cache_read(file, 0, pages, BLOCK, &err), 0);
 	for (uint64_t i = 0; i < BLOCKS; i++)

@@ -12,7 +12,7 @@
 #include "lfs/lock_store.h"
 #include "sync/git_dir.h"
 #include "tests/support/git_objects.h"
-#include "tests/support/tree_world.h"
+#include "tests/support/publish_world.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -46,7 +46,6 @@ static int setup(void **state)
 {
 	struct world *world = loam_xnew(struct world);
 	struct loam_err err = { 0 };
-	char path[LOAM_PATH_BYTES_MAX];
 	uint64_t ino;
 	loam_tree_world_setup((void **)&world->tree);
 	uint32_t alice = loam_tree_world_user(world->tree, "alice");
@@ -59,12 +58,8 @@ static int setup(void **state)
 	if (rc == 0)
 		rc = loam_auth_user(world->tree->auth, "bob", "", &world->bob, &err);
 	if (rc == 0)
-		rc = loam_publisher_open(&world->tree->tree, world->tree->config, NULL,
-					 world->tree->dir, &world->publisher, &err);
-	if (rc == 0)
-		rc = loam_git_dir(world->publisher, &world->repo, path, &err);
-	if (rc == 0)
-		rc = loam_git_open(path, &world->git, &err);
+		rc = loam_publish_world_open(world->tree, &world->repo, &world->publisher,
+					     &world->git, &err);
 	if (rc == 0)
 		rc = loam_files_mkdirs(&world->tree->volume, WORK, alice, alice, 0755, 0, &ino,
 				       &err);

@@ -3,7 +3,6 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/failpoint.h"
 #include "core/limits.h"
 #include "tests/support/meta_volume.h"
 
@@ -14,6 +13,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/support/failpoint.h"
 
 static uint64_t new_file(struct loam_meta_volume *volume, const char *name)
 {
@@ -134,15 +135,6 @@ static void the_hourly_job_ends_what_others_began(void **state)
 	assert_int_equal(count.freed, 1);
 }
 
-static void set_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
-}
-
 /* Else a Redis that comes back without its last second names them again. */
 static void blocks_stay_until_their_removal_is_durable(void **state)
 {
@@ -151,7 +143,7 @@ static void blocks_stay_until_their_removal_is_durable(void **state)
 	uint64_t ino = new_file(volume, "f");
 	uint64_t a = loam_meta_volume_write(volume, ino, 0, 1000);
 	uint64_t b = loam_meta_volume_write(volume, new_file(volume, "g"), 0, 1000);
-	set_failpoint("meta.barrier:error:EIO");
+	loam_failpoint_set("meta.barrier:error:EIO");
 	remove_file(volume, "f");
 	assert_int_equal(loam_meta_volume_deleted(volume, a), 0);
 	assert_int_equal(loam_meta_volume_recount(volume).freed, 1);
@@ -160,10 +152,11 @@ static void blocks_stay_until_their_removal_is_durable(void **state)
 			 -LOAM_E_IO);
 	assert_int_equal(loam_meta_volume_deleted(volume, a), 0);
 
-	set_failpoint("meta.barrier:error:EOPNOTSUPP"); /* nobody ever promises: not waited for */
+	loam_failpoint_set(
+		"meta.barrier:error:EOPNOTSUPP"); /* nobody ever promises: not waited for */
 	remove_file(volume, "g");
 	assert_int_equal(loam_meta_volume_deleted(volume, b), 1);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_int_equal(loam_delete_slice(volume->meta, a, 1000, &err), 0);
 	assert_int_equal(loam_meta_volume_recount(volume).freed, 0);
 }

@@ -1,7 +1,6 @@
 /* Numbers of inodes and slices (fs/meta/ids.h), over every metadata engine. */
 #include "fs/meta/ids.h"
 
-#include "core/failpoint.h"
 #include "tests/support/meta_volume.h"
 
 #include <setjmp.h>
@@ -10,14 +9,7 @@
 
 #include <cmocka.h>
 
-static void set_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
-}
+#include "tests/support/failpoint.h"
 
 static void numbers_are_given_once(void **state)
 {
@@ -39,13 +31,14 @@ static void slice_numbers_are_durable_before_they_are_used(void **state)
 	struct loam_meta_volume *volume = *state;
 	struct loam_err err = { 0 };
 	uint64_t number;
-	set_failpoint("meta.barrier:error:EIO");
+	loam_failpoint_set("meta.barrier:error:EIO");
 	assert_int_equal(loam_meta_new_slice(volume->meta, &number, &err), -LOAM_E_IO);
 	loam_err_clear(&err);
 	assert_int_equal(loam_meta_new_inode(volume->meta, &number, &err), 0);
-	set_failpoint("meta.barrier:error:EOPNOTSUPP"); /* a store that never promises anything */
+	loam_failpoint_set(
+		"meta.barrier:error:EOPNOTSUPP"); /* a store that never promises anything */
 	assert_int_equal(loam_meta_new_slice(volume->meta, &number, &err), 0);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -13,7 +13,7 @@
 #include "sync/git_dir.h"
 #include "sync/publisher.h"
 #include "tests/support/git_objects.h"
-#include "tests/support/tree_world.h"
+#include "tests/support/publish_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,19 +41,14 @@ static int setup(void **state)
 {
 	struct world *world = loam_xnew(struct world);
 	struct loam_err err = { 0 };
-	char path[LOAM_PATH_BYTES_MAX];
 	loam_tree_world_setup((void **)&world->tree);
 	world->alice = loam_tree_world_user(world->tree, "alice");
 	world->bob = loam_tree_world_user(world->tree, "bob");
 	world->from = loam_tree_world_repo(world->tree, "qwen/tiny", world->alice, LOAM_PRIVATE);
 	int rc = loam_repo_parse("bob/copy", &world->to, &err);
 	if (rc == 0)
-		rc = loam_publisher_open(&world->tree->tree, world->tree->config, NULL,
-					 world->tree->dir, &world->publisher, &err);
-	if (rc == 0)
-		rc = loam_git_dir(world->publisher, &world->from, path, &err);
-	if (rc == 0)
-		rc = loam_git_open(path, &world->git, &err);
+		rc = loam_publish_world_open(world->tree, &world->from, &world->publisher,
+					     &world->git, &err);
 	*state = world;
 	return rc;
 }

@@ -13,7 +13,7 @@
 #include "sync/git_dir.h"
 #include "sync/swap.h"
 #include "tests/support/git_objects.h"
-#include "tests/support/tree_world.h"
+#include "tests/support/publish_world.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -49,16 +49,11 @@ static int setup(void **state)
 {
 	struct world *world = loam_xnew(struct world);
 	struct loam_err err = { 0 };
-	char path[LOAM_PATH_BYTES_MAX];
 	loam_tree_world_setup((void **)&world->tree);
 	uint32_t uid = loam_tree_world_user(world->tree, "alice");
 	world->repo = loam_tree_world_repo(world->tree, "qwen/tiny", uid, LOAM_PRIVATE);
-	int rc = loam_publisher_open(&world->tree->tree, world->tree->config, NULL,
-				     world->tree->dir, &world->publisher, &err);
-	if (rc == 0)
-		rc = loam_git_dir(world->publisher, &world->repo, path, &err);
-	if (rc == 0)
-		rc = loam_git_open(path, &world->git, &err);
+	int rc = loam_publish_world_open(world->tree, &world->repo, &world->publisher, &world->git,
+					 &err);
 	*state = world;
 	return rc;
 }
