@@ -70,7 +70,7 @@
 #define LOAM_SSH_COMMAND_BYTES_MAX 8192
 #define LOAM_SSH_WORDS_MAX	   64
 #define LOAM_SSH_SESSIONS_MAX	   128 /* at once, of all callers */
-#define LOAM_SSH_SESSIONS_EACH	   32  /* of them, of one account or deploy key */
+#define LOAM_SSH_SESSIONS_EACH	   32  /* of an account, or of a namespace's deploy keys */
 #define LOAM_SSH_KEYS_MAX	   100 /* of one user, or of one repository */
 
 /* Hook channel */

@@ -221,12 +221,24 @@ static int run_line(struct loam_ssh_session *session, const char *line, int *out
 					      : run_on_repo(session, command, out_status, err);
 }
 
+/* Whose session it counts as: an account's, or that of all deploy keys in one namespace, since its
+ * owner makes as many keys as he likes. */
+static void find_slot(const struct loam_ssh_session *session, char out[LOAM_GIT_SLOT_BYTES])
+{
+	const struct loam_principal *who = &session->who;
+	struct loam_repo repo;
+	struct loam_err odd = { 0 };
+	loam_git_slot_of(who, session->peer, out);
+	if (who->kind == LOAM_DEPLOY && loam_repo_parse(who->only_repo, &repo, &odd) == 0)
+		snprintf(out, LOAM_GIT_SLOT_BYTES, "d:%.60s", repo.ns);
+}
+
 /* One principal's sessions are not all that the door has. */
 static int run_in_place(struct loam_ssh_session *session, const char *command, int *out_status,
 			struct loam_err *err)
 {
 	char slot[LOAM_GIT_SLOT_BYTES];
-	loam_git_slot_of(&session->who, session->peer, slot);
+	find_slot(session, slot);
 	if (!loam_git_slots_take(session->slots, slot, 0))
 		return loam_fail(err, LOAM_E_LIMITED, "%d sessions of yours run already; try again",
 				 LOAM_SSH_SESSIONS_EACH);

@@ -6,8 +6,8 @@
  *           └───── the session's stdin, stdout, stderr ────────┘
  *
  * The right is asked for before anything runs, and again while it runs (auth/watch.h); the session
- * ends when `loam shell` has gone, when the right has, or when serve ends. One principal has
- * LOAM_SSH_SESSIONS_EACH of them at once.
+ * ends when `loam shell` has gone, when the right has, or when serve ends. One account, or
+ * the deploy keys of one namespace, have LOAM_SSH_SESSIONS_EACH of them at once.
  *
  * Owner:   the caller keeps the struct and closes the descriptors.
  * Threads: one per session.

@@ -27,9 +27,10 @@
 #include "tests/support/tree_world.h"
 #include "tests/support/volume.h"
 
-#define TYPE "ssh-ed25519"
-#define ONE  "AAAAC3NzaC1lZDI1NTE5AAAAIE8Zz7yv3J9Vg6JyP0p2oZ8X1o8v0W7xq6d7m7K4rJQh"
-#define TWO  "AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+#define TYPE  "ssh-ed25519"
+#define ONE   "AAAAC3NzaC1lZDI1NTE5AAAAIE8Zz7yv3J9Vg6JyP0p2oZ8X1o8v0W7xq6d7m7K4rJQh"
+#define TWO   "AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+#define THREE "AAAAC3NzaC1lZDI1NTE5AAAAIHl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5"
 
 struct world {
 	struct loam_tree_world *tree;
@@ -267,31 +268,71 @@ static int wait_for_client(struct loam_ssh_session *session, char **words, size_
 	return (int)read(session->fds[0], &byte, 1);
 }
 
-static void one_account_has_not_all_of_the_sessions(void **state)
+/* As many sessions as key may have, all waiting. */
+static void fill_up(struct world *world, const char *key, int fds[LOAM_SSH_SESSIONS_EACH],
+		    int clients[LOAM_SSH_SESSIONS_EACH][2])
 {
-	struct world *world = *state;
-	int fds[LOAM_SSH_SESSIONS_EACH], clients[LOAM_SSH_SESSIONS_EACH][2];
 	char byte;
-	world->server.ssh_loam = wait_for_client;
 	for (size_t i = 0; i < LOAM_SSH_SESSIONS_EACH; i++) {
-		fds[i] = hold_session(world, world->key.id, clients[i]);
+		fds[i] = hold_session(world, key, clients[i]);
 		assert_int_equal(read(clients[i][0], &byte, 1), 1);
 	}
-	expect_line(world, "loam wait", "1", "32 sessions of yours run already");
-	loam_tree_world_user(world->tree, "bob");
-	struct loam_ssh_key bobs;
-	assert_ok(loam_ssh_key_read(TYPE " " TWO, strlen(TYPE " " TWO), &bobs, &err));
-	snprintf(bobs.user, sizeof(bobs.user), "bob");
-	assert_ok(loam_account_store_add_key(loam_auth_accounts(world->tree->auth), &bobs, &err));
-	loam_auto_free char *said = run_line(world, bobs.id, "", "1");
-	assert_non_null(strstr(said, "hello bob"));
+}
+
+static void let_go(int fds[LOAM_SSH_SESSIONS_EACH], int clients[LOAM_SSH_SESSIONS_EACH][2])
+{
+	char byte;
 	for (size_t i = 0; i < LOAM_SSH_SESSIONS_EACH; i++) {
 		close(clients[i][0]);
 		close(clients[i][1]);
 		assert_true(read(fds[i], &byte, 1) >= 0);
 		close(fds[i]);
 	}
+}
+
+/* holder: a user, or a repository for a deploy key. */
+static void add_key(struct world *world, const char *text, const char *user, const char *repo,
+		    struct loam_ssh_key *out)
+{
+	assert_ok(loam_ssh_key_read(text, strlen(text), out, &err));
+	snprintf(out->user, sizeof(out->user), "%s", user);
+	snprintf(out->repo, sizeof(out->repo), "%s", repo);
+	out->scope = repo[0] ? LOAM_SCOPE_READ : 0;
+	assert_ok(loam_account_store_add_key(loam_auth_accounts(world->tree->auth), out, &err));
+}
+
+static void one_account_has_not_all_of_the_sessions(void **state)
+{
+	struct world *world = *state;
+	int fds[LOAM_SSH_SESSIONS_EACH], clients[LOAM_SSH_SESSIONS_EACH][2];
+	struct loam_ssh_key bobs;
+	world->server.ssh_loam = wait_for_client;
+	fill_up(world, world->key.id, fds, clients);
+	expect_line(world, "loam wait", "1", "32 sessions of yours run already");
+	loam_tree_world_user(world->tree, "bob");
+	add_key(world, TYPE " " TWO, "bob", "", &bobs);
+	loam_auto_free char *said = run_line(world, bobs.id, "", "1");
+	assert_non_null(strstr(said, "hello bob"));
+	let_go(fds, clients);
 	expect_line(world, "", "1", "hello alice");
+}
+
+static void deploy_keys_of_a_namespace_count_together(void **state)
+{
+	struct world *world = *state;
+	int fds[LOAM_SSH_SESSIONS_EACH], clients[LOAM_SSH_SESSIONS_EACH][2];
+	struct loam_ssh_key one, two;
+	uint32_t bob = loam_tree_world_user(world->tree, "bob");
+	loam_tree_world_repo(world->tree, "bob/one", bob, LOAM_PRIVATE);
+	loam_tree_world_repo(world->tree, "bob/two", bob, LOAM_PRIVATE);
+	world->server.ssh_loam = wait_for_client;
+	add_key(world, TYPE " " TWO, "", "models/bob/one", &one);
+	add_key(world, TYPE " " THREE, "", "models/bob/two", &two);
+	fill_up(world, one.id, fds, clients);
+	loam_auto_free char *said = run_line(world, two.id, "loam wait", "1");
+	assert_non_null(strstr(said, "32 sessions of yours run already"));
+	expect_line(world, "", "1", "hello alice");
+	let_go(fds, clients);
 }
 
 int main(void)
@@ -304,6 +345,7 @@ int main(void)
 		WORLD_TEST(what_is_refused_says_why_and_ends),
 		WORLD_TEST(a_hidden_repository_is_not_there),
 		WORLD_TEST(one_account_has_not_all_of_the_sessions),
+		WORLD_TEST(deploy_keys_of_a_namespace_count_together),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
