@@ -239,6 +239,12 @@ static int write_refs(struct fork_work *work, struct loam_err *err)
 	return rc < 0 ? loam_git_fail(err, rc, "write HEAD") : 0;
 }
 
+static int ask_again(const struct fork_work *work, struct loam_err *err)
+{
+	const struct loam_fork *fork = work->fork;
+	return fork->allow ? fork->allow(fork->allow_arg, err) : 0;
+}
+
 /* LFS objects are asked for by what the new repository points to, so its refs come first; they are
  * not shown before the last step, and a push finds no such repository of its own yet. */
 static int fill(struct fork_work *work, struct loam_err *err)
@@ -260,9 +266,13 @@ static int fill(struct fork_work *work, struct loam_err *err)
 	if (rc == 0)
 		rc = loam_failpoint("fork.linked", err);
 	if (rc == 0)
+		rc = ask_again(work, err);
+	if (rc == 0)
 		rc = write_refs(work, err);
 	if (rc == 0)
 		rc = loam_reachable_objects(work->to_git, hold, work, err);
+	if (rc == 0)
+		rc = ask_again(work, err);
 	if (rc == 0)
 		rc = loam_meta_barrier(publisher->tree->volume->meta, err);
 	return rc < 0 ? rc : loam_publish(publisher, work->fork->to, &work->out->published, err);

@@ -17,6 +17,10 @@ struct loam_fork {
 	const struct loam_repo *from, *to;
 	struct loam_grantee owner; /* of the namespace of `to` */
 	enum loam_visibility visibility;
+	/* May the caller still? Asked before history is shown and again before files are, since a
+	 * large one takes minutes; NULL: nobody can take it from him. */
+	int (*allow)(void *arg, struct loam_err *err);
+	void *allow_arg;
 };
 struct loam_forked {
 	uint64_t refs, objects; /* LFS objects */
@@ -26,9 +30,9 @@ void loam_forked_release(struct loam_forked *forked);
 
 /*
  * The caller may read `from` with the very credential that asks, and make `to`: both are checked
- * before. Errors: EXISTS, those of loam_repos_create; CROSS_DEVICE when the commits of `from` lie
- * on another file system (another Git server's), CONFLICT when they are being repacked without
- * pause. After an error `to` is not there.
+ * before. Errors: those of allow; EXISTS, those of loam_repos_create; CROSS_DEVICE when the commits
+ * of `from` lie on another file system (another Git server's), CONFLICT when they are being
+ * repacked without pause. After an error `to` is not there.
  */
 int loam_repo_fork(struct loam_publisher *publisher, const struct loam_fork *fork,
 		   struct loam_forked *out, struct loam_err *err);

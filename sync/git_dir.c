@@ -19,7 +19,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ID_CHARS 24
+#define ID_CHARS  24
+#define ASIDE_MAX 1000 /* of one name in one second */
 
 static void set_rules(void)
 {
@@ -151,12 +152,22 @@ static void default_path(const char *git_root, const struct loam_repo *repo, cha
 static int set_aside(const char *git_root, const char *path, struct loam_err *err)
 {
 	loam_auto_file_owner struct loam_file_owner owner = loam_file_owner_enter(git_root);
-	loam_auto_free char *aside =
-		loam_xasprintf("%s.deleted-%lld", path, (long long)loam_clock_now().tv_sec);
-	if (rename(path, aside) < 0 && errno != ENOENT)
-		return loam_fail_errno(err, "set %s aside", path);
-	loam_info("git.set_aside", "path=%s", aside);
-	return 0;
+	long long now = (long long)loam_clock_now().tv_sec;
+	for (unsigned number = 1; number <= ASIDE_MAX; number++) {
+		/* a namesake was deleted within the same second */
+		loam_auto_free char *more = number > 1 ? loam_xasprintf("-%u", number) : NULL;
+		loam_auto_free char *aside =
+			loam_xasprintf("%s.deleted-%lld%s", path, now, more ? more : "");
+		if (rename(path, aside) == 0) {
+			loam_info("git.set_aside", "path=%s", aside);
+			return 0;
+		}
+		if (errno == ENOENT)
+			return 0;
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			break;
+	}
+	return loam_fail_errno(err, "set %s aside", path);
 }
 
 int loam_git_dir_set_aside(const char *git_root, const struct loam_repo *repo, struct loam_err *err)

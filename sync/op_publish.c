@@ -199,12 +199,23 @@ static int do_fork(struct loam_op_call *call, const struct loam_fork *fork,
 	return rc;
 }
 
+static int may_still_read(void *arg, struct loam_err *err)
+{
+	const struct loam_op_call *call = arg;
+	struct loam_auth *auth = call->context->auth;
+	struct loam_principal who = *call->who;
+	int rc = loam_auth_renew(auth, &who, err);
+	return rc < 0 ? rc : loam_auth_check(auth, &who, &call->repo, LOAM_WANT_READ, NULL, err);
+}
+
 static int run_fork(struct loam_op_call *call, struct loam_err *err)
 {
 	char text[LOAM_REPO_TEXT_BYTES];
 	struct loam_repo to;
 	struct loam_forked forked;
-	struct loam_fork fork = { .from = &call->repo, .to = &to };
+	struct loam_fork fork = {
+		.from = &call->repo, .to = &to, .allow = may_still_read, .allow_arg = call
+	};
 	int rc = read_fork(call, &fork, &to, err);
 	if (rc < 0)
 		return rc;

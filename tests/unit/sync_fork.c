@@ -205,6 +205,41 @@ static void an_empty_repository_can_be_forked(void **state)
 	assert_int_equal(loam_tree_world_entries(world->tree, "/models/bob/copy"), 0);
 }
 
+/* Counts down; at 0 the right is gone. */
+static int allow_some(void *arg, struct loam_err *err)
+{
+	unsigned *left = arg;
+	return (*left)-- ? 0 : loam_fail(err, LOAM_E_NOT_FOUND, "no repository for you");
+}
+
+static void a_right_that_goes_meanwhile_ends_the_fork(void **state)
+{
+	struct world *world = *state;
+	struct loam_forked forked;
+	const struct loam_git_file files[] = { { "x", GIT_FILEMODE_BLOB, "text" },
+					       { NULL, 0, NULL } };
+	loam_git_push(world->git, MAIN, files);
+	for (unsigned asked = 0; asked <= 2; asked++) {
+		unsigned left = asked;
+		struct loam_gate gate;
+		struct loam_fork fork = { .from = &world->from,
+					  .to = &world->to,
+					  .owner = { .id = world->bob },
+					  .allow = allow_some,
+					  .allow_arg = &left };
+		if (asked < 2) {
+			assert_code(loam_repo_fork(world->publisher, &fork, &forked, &err),
+				    LOAM_E_NOT_FOUND);
+			assert_int_equal(loam_gate_read(&world->tree->tree, &world->to, &gate,
+							&(struct loam_err){ 0 }),
+					 0);
+			continue;
+		}
+		assert_ok(loam_repo_fork(world->publisher, &fork, &forked, &err));
+		loam_forked_release(&forked);
+	}
+}
+
 static void a_failed_fork_leaves_nothing(void **state)
 {
 	struct world *world = *state;
@@ -239,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_fork_has_history_tree_and_objects_and_stores_nothing),
 		TEST(an_empty_repository_can_be_forked),
+		TEST(a_right_that_goes_meanwhile_ends_the_fork),
 		TEST(a_failed_fork_leaves_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
