@@ -7,6 +7,7 @@
 #include "auth/fields.h"
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/failpoint.h"
 #include "fs/files.h"
 
 #include <stdio.h>
@@ -388,6 +389,8 @@ static int change_once(struct loam_account_store *store, const char *path,
 	rc = change(arg, &old, &fresh, err);
 	if (rc < 0 || (old.bytes == fresh.bytes &&
 		       memcmp(loam_buf_text(&old), loam_buf_text(&fresh), old.bytes) == 0))
+		return rc;
+	if ((rc = loam_failpoint("account.change", err)) < 0)
 		return rc;
 	rc = loam_files_replace(store->tree->volume, path, ino, LOAM_SERVICE_ID, LOAM_SERVICE_ID,
 				0600, fresh.data, fresh.bytes, err);

@@ -312,6 +312,10 @@ static int drop_user(struct loam_account_store *store, const char *name, struct 
 	if (rc < 0)
 		return rc;
 	rc = remove_lines(store, name, uid, err);
+	if (rc < 0) { /* mounts shut him out as the doors do, though he is not gone yet */
+		struct loam_err ignored = { 0 };
+		loam_account_store_publish(store, &ignored);
+	}
 	return loam_account_store_finish(store, rc, err);
 }
 

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/failpoint.h"
 #include "tests/support/volume.h"
 
 static struct loam_account_store *store_of(struct loam_tree_world *world)
@@ -153,6 +154,51 @@ static void what_appears_meanwhile_is_found(void **state)
 	assert_code(loam_auth_user(world->auth, "alice", "", &who, &err), LOAM_E_UNAUTHENTICATED);
 }
 
+#ifdef LOAM_FAILPOINTS
+/* Stopped at each change of a file in turn: he is as he was, or shut out; said again, he goes. */
+static void a_removal_stopped_anywhere_is_said_again(void **state)
+{
+	int step = 1;
+	for (;; step++) {
+		struct loam_tree_world *world;
+		struct loam_principal who;
+		struct loam_err stopped = { 0 }, closed = { 0 };
+		if (step > 1)
+			loam_tree_world_setup(state);
+		world = *state;
+		uint32_t uid = loam_tree_world_user(world, "alice");
+		struct loam_ns ns = ns_of("alice/");
+		struct loam_new_group fresh = { .name = "team" };
+		uint32_t gid;
+		assert_ok(loam_ns_create(&world->tree, &ns, LOAM_THE_USER(uid), &err));
+		assert_ok(loam_group_add(store_of(world), &fresh, &gid, &err));
+		assert_ok(loam_group_set_member(store_of(world), "team", "alice", true,
+						LOAM_BY_ADMIN, &err));
+		loam_auto_free char *stop = loam_xasprintf("account.change:error:EIO:%d", step);
+		loam_failpoint_set(stop);
+		int rc = loam_account_store_remove_user(store_of(world), "alice", &stopped);
+		loam_failpoint_set(NULL);
+		int asked = loam_auth_user(world->auth, "alice", "", &who, &closed);
+		assert_int_equal(asked, step == 1 ? 0 : -LOAM_E_UNAUTHENTICATED);
+		if (rc == 0)
+			break;
+		assert_int_equal(rc, -LOAM_E_IO);
+		loam_auto_free char *roster = loam_tree_world_text(world, "/.loam/etc/roster");
+		/* only what tells the mounts may be left to do; reconciling does that too */
+		struct loam_err again = { 0 };
+		rc = loam_account_store_remove_user(store_of(world), "alice", &again);
+		assert_true(rc == 0 || rc == -LOAM_E_NOT_FOUND);
+		assert_true(step == 1 || rc != 0 || strstr(roster, "blocked") != NULL);
+		loam_auto_free char *aside = loam_xasprintf("/users/.removed-alice-%u", uid);
+		assert_true(is_there(world, aside));
+		assert_false(is_there(world, "/models/alice"));
+		assert_int_not_equal(loam_tree_world_user(world, "alice"), uid);
+		loam_tree_world_teardown(state);
+	}
+	assert_true(step > 5);
+}
+#endif
+
 static void many_are_named_in_one_line(void **state)
 {
 	struct loam_tree_world *world = *state;
@@ -205,6 +251,9 @@ int main(void)
 		TEST(a_group_that_owns_is_not_removed),
 		TEST(empty_namespaces_go_with_their_owner),
 		TEST(what_appears_meanwhile_is_found),
+#ifdef LOAM_FAILPOINTS
+		TEST(a_removal_stopped_anywhere_is_said_again),
+#endif
 		TEST(many_are_named_in_one_line),
 		TEST(the_only_manager_is_known),
 	};

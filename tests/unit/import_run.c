@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/failpoint.h"
 #include "tests/support/volume.h"
 
 #define PASSWD "/.loam/etc/passwd"
@@ -132,6 +133,46 @@ static void what_a_killed_import_left_is_completed(void **state)
 	assert_string_equal(again, whole);
 }
 
+#ifdef LOAM_FAILPOINTS
+/* Stopped at each change of a file in turn: nobody who is not whole comes in, and the same import
+ * makes all of them whole. */
+static void an_import_stopped_anywhere_is_completed(void **state)
+{
+	static const char csv[] = "name,uid,groups\nann,,lab\nbob,30001,lab team\n";
+	static const char *const names[] = { "ann", "bob" };
+	size_t conflicts;
+	int step = 1;
+	for (;; step++) {
+		struct loam_tree_world *world;
+		if (step > 1)
+			loam_tree_world_setup(state);
+		world = *state;
+		loam_auto_free char *stop = loam_xasprintf("account.change:error:EIO:%d", step);
+		loam_failpoint_set(stop);
+		int code = import_code(world, csv, NULL, &conflicts);
+		loam_failpoint_set(NULL);
+		for (size_t i = 0; code != 0 && i < LOAM_ARRAY_COUNT(names); i++) {
+			struct loam_principal who;
+			struct loam_err closed = { 0 };
+			if (loam_auth_user(world->auth, names[i], "", &who, &closed) == 0)
+				assert_int_equal(who.group_count, i + 1);
+		}
+		assert_true(code == 0 || code == LOAM_E_IO);
+		import_csv(world, csv);
+		const struct loam_accounts *accounts = NULL;
+		assert_ok(loam_account_store_get(store_of(world), true, &accounts, &err));
+		uint32_t ann = loam_accounts_by_name(accounts, "ann")->uid;
+		loam_account_store_put(store_of(world), accounts);
+		expect_account(world, "ann", ann, 1, false);
+		expect_account(world, "bob", 30001, 2, false);
+		if (code == 0)
+			break;
+		loam_tree_world_teardown(state);
+	}
+	assert_true(step > 8); /* group, next twice; passwd, group, joins, shadow, roster */
+}
+#endif
+
 static void who_is_half_removed_is_a_conflict(void **state)
 {
 	struct loam_tree_world *world = *state;
@@ -215,6 +256,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(many_get_numbers_groups_and_homes),
 		TEST(what_a_killed_import_left_is_completed),
+#ifdef LOAM_FAILPOINTS
+		TEST(an_import_stopped_anywhere_is_completed),
+#endif
 		TEST(who_is_half_removed_is_a_conflict),
 		TEST(a_name_that_is_taken_meanwhile_stops_all),
 		TEST(memberships_have_their_limits),
