@@ -7,6 +7,7 @@
 #include "core/cmd.h"
 
 #include "core/auto.h"
+#include "core/log.h"
 #include "core/terminal.h"
 
 #include <errno.h>
@@ -65,8 +66,9 @@ int loam_cmd_failed(const struct loam_err *err)
 	const char *text = err->text[0] ? err->text : loam_code_meaning((int)err->code);
 	loam_auto_free char *shown = loam_xstrdup(text); /* a server's words may be in it */
 	loam_terminal_plain(shown);
-	fprintf(loam_cmd_err(), "loam%s%s: %s\n", current ? " " : "", current ? current->name : "",
-		shown);
+	FILE *out = loam_cmd_err();
+	fprintf(out, "%sloam%s%s: %s\n", out == stderr ? loam_log_priority(LOAM_LOG_ERROR) : "",
+		current ? " " : "", current ? current->name : "", shown);
 	return EXIT_FAILED;
 }
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SCOPE_BYTES_MAX 32
@@ -22,6 +23,8 @@
 #define CUT_MARK	"..."
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
+static const char *const priorities[] = { "<7>", "<6>", "<4>", "<3>" };
+static unsigned long long journal_device, journal_inode; /* 0, 0: no journal */
 static pthread_once_t level_once = PTHREAD_ONCE_INIT;
 static int lowest_level = LOAM_LOG_INFO; /* read and written atomically */
 static _Thread_local char scope[SCOPE_BYTES_MAX + 1];
@@ -47,6 +50,20 @@ static void read_level(void)
 	const char *debug = getenv("LOAM_DEBUG");
 	if (debug && strcmp(debug, "1") == 0)
 		__atomic_store_n(&lowest_level, LOAM_LOG_DEBUG, __ATOMIC_RELAXED);
+	const char *journal = getenv("JOURNAL_STREAM");
+	if (!journal || sscanf(journal, "%llu:%llu", &journal_device, &journal_inode) != 2)
+		journal_device = journal_inode = 0;
+}
+
+/* Looked at each time: `mount -d` puts a file in the place of stderr. */
+const char *loam_log_priority(enum loam_log_level level)
+{
+	struct stat st;
+	pthread_once(&level_once, read_level);
+	if (journal_inode == 0 || fstat(STDERR_FILENO, &st) < 0 || st.st_dev != journal_device ||
+	    st.st_ino != journal_inode)
+		return "";
+	return priorities[level];
 }
 
 void loam_log_set_level(enum loam_log_level level)
@@ -274,6 +291,8 @@ void loam_log(enum loam_log_level level, const char *event, const char *fields, 
 	struct line line;
 	line.bytes = 0;
 	line.cut = false;
+	const char *priority = loam_log_priority(level);
+	add(&line, priority, strlen(priority));
 	add(&line, level_names[level], strlen(level_names[level]));
 	add(&line, " ", 1);
 	add(&line, event, strlen(event));

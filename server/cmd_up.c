@@ -75,13 +75,11 @@ static int check_machine(const struct up_opts *opts, struct loam_err *err)
 /* The children's environment is built from nothing but these. */
 static void build_env(struct up *up)
 {
-	static const char *const passed_on[] = { "PATH",
-						 "LOAM_DEBUG",
-						 "LOAM_FAILPOINT",
-						 "LOAM_FAILPOINT_LOG",
-						 "LOAM_STORE_FAULT",
-						 "ASAN_OPTIONS",
-						 "TSAN_OPTIONS" };
+	static const char *const passed_on[] = {
+		"PATH",		  "JOURNAL_STREAM",	"LOAM_DEBUG",
+		"LOAM_FAILPOINT", "LOAM_FAILPOINT_LOG", "LOAM_STORE_FAULT",
+		"ASAN_OPTIONS",	  "TSAN_OPTIONS"
+	};
 	size_t count = 0;
 	up->env_text[count++] = loam_xasprintf("LOAM_CONFIG=%s", up->config);
 	up->env_text[count++] = loam_xasprintf("HOME=%s", up->embedded.dir);

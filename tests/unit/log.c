@@ -10,17 +10,28 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static int caught = -1, old_err = -1;
+static int caught = -1, old_err = -1, journal = -1;
 
 static int catch_stderr(void **state)
 {
 	unsetenv("LOAM_DEBUG");
+	journal = memfd_create("journal", MFD_CLOEXEC);
+	struct stat st;
+	char name[64];
+	if (fstat(journal, &st) < 0)
+		return -1;
+	snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", name, 1); /* looked at by the first line */
 	caught = memfd_create("log", MFD_CLOEXEC);
 	old_err = dup(STDERR_FILENO);
 	return dup2(caught, STDERR_FILENO) < 0 ? -1 : 0;
@@ -30,6 +41,7 @@ static int give_back_stderr(void **state)
 {
 	dup2(old_err, STDERR_FILENO);
 	close(old_err);
+	close(journal);
 	return close(caught);
 }
 
@@ -126,6 +138,21 @@ static void the_request_id_belongs_to_its_thread(void **state)
 	assert_logged("info t.t\n");
 }
 
+static void the_journal_is_told_the_priority_and_nobody_else(void **state)
+{
+	assert_string_equal(loam_log_priority(LOAM_LOG_ERROR), "");
+	assert_true(dup2(journal, STDERR_FILENO) >= 0);
+	loam_info("t.t", "a=%d", 1);
+	loam_warn("t.t");
+	assert_string_equal(loam_log_priority(LOAM_LOG_ERROR), "<3>");
+	assert_true(dup2(caught, STDERR_FILENO) >= 0);
+	loam_info("t.t");
+	assert_logged("info t.t\n");
+	char told[64] = "";
+	assert_true(pread(journal, told, sizeof(told) - 1, 0) > 0);
+	assert_string_equal(told, "<6>info t.t a=1\n<4>warn t.t\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +162,7 @@ int main(void)
 		cmocka_unit_test(a_long_line_is_cut_and_still_one_line),
 		cmocka_unit_test(debug_is_silent_until_it_is_asked_for),
 		cmocka_unit_test(the_request_id_belongs_to_its_thread),
+		cmocka_unit_test(the_journal_is_told_the_priority_and_nobody_else),
 	};
 	return cmocka_run_group_tests(tests, catch_stderr, give_back_stderr);
 }
