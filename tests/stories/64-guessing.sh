@@ -1,5 +1,5 @@
 #!/bin/bash
-# Guessing without pause (reliability.md ssh-7): 100 connections that prove nothing, wrong keys over SSH, wrong passwords
+# Guessing without pause (reliability.md ssh-7): connections that prove nothing, wrong keys over SSH, wrong passwords
 # over HTTP, each from one address; another address works meanwhile, and nobody gets in. By hand with LOAM_TRIES=10000,
 # figures in docs/fuzzing.md. The host's own sshd is held to the 100 connections in stories/63.
 . "$(dirname "$0")/ssh.sh.inc"
@@ -21,9 +21,14 @@ says_what_it_needs() # serve and Redis
 }
 
 says_what_it_needs
-step "100 connections of one address that prove nothing"
+step "100 connections of one address that prove nothing over SSH, 300 over HTTP"
 hold_connections 100
 for i in $(seq 5); do expect_ssh 1 "hello alice" alice -b 127.0.0.2; done
+let_connections_go
+hold_connections 300 "$PORT"
+for i in $(seq 5); do
+	expect 200 "$(http_status --interface 127.0.0.2 -u "alice:$TOKEN_alice" "$URL/alice/model.git/info/refs?service=git-upload-pack")" "beside silent connections"
+done
 let_connections_go
 
 step "keys that nobody has"
