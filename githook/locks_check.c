@@ -2,13 +2,16 @@
  * Locks of others against the updates of a push (githook/locks_check.h).
  *
  * The updates are opened when the first foreign lock comes, so a repository without locks pays for
- * one question. Deleting a ref changes no path.
+ * one question. Deleting a ref changes no path, unless HEAD names it: then all go from the tree,
+ * and whoever pushes it anew would be compared with nothing.
  */
 #include "githook/locks_check.h"
 
 #include "core/auto.h"
 #include "core/limits.h"
 #include "sync/lock_guard.h"
+
+#include <string.h>
 
 #define ANSWER_MS      60000
 #define LINES_MAX      20
@@ -23,6 +26,16 @@ struct locks_check {
 	size_t touched;
 };
 
+static bool is_head(git_repository *git, const char *ref)
+{
+	git_reference *head = NULL;
+	bool same = git_reference_lookup(&head, git, "HEAD") == 0 &&
+		    git_reference_type(head) == GIT_REFERENCE_SYMBOLIC &&
+		    strcmp(git_reference_symbolic_target(head), ref) == 0;
+	git_reference_free(head);
+	return same;
+}
+
 static int open_guards(struct locks_check *check, struct loam_err *err)
 {
 	if (check->guards)
@@ -30,7 +43,7 @@ static int open_guards(struct locks_check *check, struct loam_err *err)
 	check->guards = loam_xcalloc(check->updates->count + 1, sizeof(check->guards[0]));
 	for (size_t i = 0; i < check->updates->count; i++) {
 		const struct loam_update *update = &check->updates->updates[i];
-		if (git_oid_is_zero(&update->new_oid))
+		if (git_oid_is_zero(&update->new_oid) && !is_head(check->git, update->ref))
 			continue;
 		int rc = loam_lock_guard_of_update(check->git, &update->old_oid, &update->new_oid,
 						   &check->guards[check->guard_count], err);

@@ -19,6 +19,7 @@ struct loam_lock_guard {
 	git_tree **bases;   /* a path is as before when it is as in one of them */
 	size_t base_count;
 	bool owns; /* the trees */
+	bool gone; /* the ref is deleted, and with it what the base shows */
 };
 
 struct seen_commit {
@@ -165,7 +166,9 @@ int loam_lock_guard_of_update(git_repository *git, const git_oid *old_oid, const
 	struct loam_lock_guard *guard = loam_xnew(struct loam_lock_guard);
 	git_oid tip;
 	guard->owns = true;
-	int rc = tree_of(git, new_oid, &tip, &guard->new_tree, err);
+	guard->gone = git_oid_is_zero(new_oid);
+	int rc = guard->gone ? add_base(guard, git, old_oid, err)
+			     : tree_of(git, new_oid, &tip, &guard->new_tree, err);
 	if (rc == 1)
 		rc = git_oid_is_zero(old_oid) ? guard_new_ref(guard, git, &tip, err)
 					      : add_base(guard, git, old_oid, err);
@@ -201,9 +204,9 @@ int loam_lock_guard_touches(const struct loam_lock_guard *guard, const char *pat
 			    struct loam_err *err)
 {
 	git_tree_entry *now = NULL;
-	if (!guard->new_tree)
+	if (!guard->new_tree && !guard->gone)
 		return 0;
-	int rc = entry_at(guard->new_tree, path, &now, err);
+	int rc = guard->gone ? 0 : entry_at(guard->new_tree, path, &now, err);
 	bool touched = guard->base_count > 0 || rc == 1;
 	for (size_t i = 0; rc >= 0 && touched && i < guard->base_count; i++) {
 		git_tree_entry *before = NULL;

@@ -17,8 +17,8 @@
 
 struct loam_lock_guard;
 
-/* Of a push, whose new objects git can read. old_oid zero: a new ref. new_oid is a commit, or
- * anything else, which then changes no path. */
+/* Of a push, whose new objects git can read. old_oid zero: a new ref. new_oid is a commit; zero:
+ * the ref and all that it shows goes; or anything else, which then changes no path. */
 int loam_lock_guard_of_update(git_repository *git, const git_oid *old_oid, const git_oid *new_oid,
 			      struct loam_lock_guard **out_guard, struct loam_err *err);
 /* Of two trees, which stay borrowed; old_tree NULL: empty. */

@@ -100,6 +100,9 @@ in_dave push -q --no-verify origin HEAD 2>"$DIR/push.out" || fail "a free file: 
 in_dave push -q --no-verify origin HEAD~1:refs/heads/second 2>"$DIR/push.out" || fail "a name for old commits: $(cat "$DIR/push.out")"
 in_dave push -q --no-verify origin :refs/heads/second 2>"$DIR/push.out" || fail "a deleted branch: $(cat "$DIR/push.out")"
 
+in_dave push -q --no-verify origin :main 2>"$DIR/push.out" && fail "the default branch, and what is locked in it, was deleted"
+grep -q "dir/changed.bin is locked by alice" "$DIR/push.out" || fail "the refusal: $(cat "$DIR/push.out")"
+
 step "the owner pushes, and gives back"
 head -c 3000 /dev/urandom | as alice tee "$DIR/home/alice/w/dir/changed.bin" >/dev/null
 in_alice pull -q --rebase --autostash 2>>"$DIR/commands.out"

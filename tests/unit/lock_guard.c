@@ -112,6 +112,14 @@ static void a_new_branch_is_compared_with_what_it_stands_on(void **state)
 	assert_int_equal(touches(&second, &first, "d/b"), 0);
 }
 
+static void a_ref_that_goes_takes_what_it_showed(void **state)
+{
+	git_oid old_oid = loam_git_push(git, MAIN, base);
+	assert_int_equal(touches(&old_oid, &zero, "a"), 1);
+	assert_int_equal(touches(&old_oid, &zero, "d/b"), 1);
+	assert_int_equal(touches(&old_oid, &zero, "none"), 0);
+}
+
 static void history_without_a_base_adds_every_path(void **state)
 {
 	git_oid root = commit(base, NULL, NULL);
@@ -150,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_GIT(changes_adds_deletes_renames_and_modes_count),
 		IN_GIT(a_new_branch_is_compared_with_what_it_stands_on),
+		IN_GIT(a_ref_that_goes_takes_what_it_showed),
 		IN_GIT(history_without_a_base_adds_every_path),
 		IN_GIT(a_ref_that_shows_no_tree_changes_nothing),
 		IN_GIT(two_trees_are_compared_as_they_are),
