@@ -20,8 +20,9 @@ from lfs_session import Ended, Session
 DIR, MNT = os.environ["DIR"], os.environ["MNT"]
 PORT, SSH_PORT = int(os.environ["PORT"]), os.environ["SSH_PORT"]
 BIND = 2.0
-BIG = 16 << 20     # well over what kernels and sshd hold for a slow reader
-SMALL = 600000     # an upload, in two halves
+with open("/proc/sys/net/ipv4/tcp_wmem") as limits:
+    BIG = max(16 << 20, 3 * int(limits.read().split()[2]))  # well over what the kernel and sshd hold for a slow reader
+SMALL = 600000  # an upload, in two halves
 logins = threading.Semaphore(4)
 failures = []
 
@@ -314,9 +315,6 @@ class LfsDownloadSsh(Ssh, Download):
         self.session.status()
         self.take(1)
 
-    def done(self):
-        return self.got >= BIG
-
     def take(self, count):
         """One read; the object's end is no end of the session."""
         if self.got >= BIG:
@@ -368,7 +366,7 @@ goes_on = threading.Event()
 
 
 def make_base():
-    """owner/base: 16 MiB in Git and 16 MiB in LFS, that nothing packs smaller."""
+    """owner/base: as much in Git as in LFS, that nothing packs smaller."""
     global big, base_commit
     loam("user", "add", "owner")
     token = loam("user", "token", "owner").stdout.strip()
