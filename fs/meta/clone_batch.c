@@ -126,6 +126,9 @@ static int clone_part(struct loam_txn *txn, void *arg, struct loam_err *err)
 	part->bytes = 0;
 	part->space = 0;
 	part->large = false;
+	/* Attrs first: side by side they are asked for together. */
+	for (size_t i = part->first; i < part->batch->count && i - part->first < part->limit; i++)
+		loam_txn_want_attr(txn, part->batch->entries[i].from);
 	for (size_t i = part->first; i < part->batch->count && i - part->first < part->limit; i++)
 		loam_clone_want_entry(txn, part->batch->entries[i].from,
 				      part->batch->entries[i].type);

@@ -20,9 +20,6 @@
 
 #include <string.h>
 
-#define MGET_RUN   8 /* so many string records in a row are one MGET */
-#define MGET_WORDS 1000
-
 static const struct loam_engine_ops record_redis_ops;
 
 struct loam_redis *loam_redis_of(struct loam_engine *engine)
@@ -33,52 +30,6 @@ struct loam_redis *loam_redis_of(struct loam_engine *engine)
 
 /* --- read */
 
-/* How many records from records[0] on are strings and go into one MGET; 1: a command of its own. */
-static size_t string_run(const struct loam_record *records, size_t count)
-{
-	size_t run = 0;
-	while (run < count && run < MGET_WORDS &&
-	       loam_redis_shape_of(records[run].kind) == LOAM_SHAPE_STRING)
-		run++;
-	return run >= MGET_RUN ? run : 1;
-}
-
-static int add_reads(struct loam_resp_batch *batch, const struct loam_record *records, size_t count,
-		     struct loam_err *err)
-{
-	loam_auto_args struct loam_resp_args args = { 0 };
-	for (size_t i = 0, run; i < count; i += run) {
-		int rc;
-		run = string_run(records + i, count - i);
-		if (run == 1) {
-			rc = loam_redis_read_add(batch, &records[i], err);
-		} else {
-			loam_resp_args_clear(&args);
-			loam_resp_arg_word(&args, "MGET");
-			for (size_t j = 0; j < run; j++)
-				loam_redis_key_add(&args, &records[i + j]);
-			rc = loam_resp_batch_add(batch, &args, err);
-		}
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-static int take_run(const struct loam_record *records, size_t run,
-		    const struct loam_resp_reply *reply, struct loam_value *out,
-		    struct loam_err *err)
-{
-	if (run == 1 || reply->type == LOAM_RESP_ERROR)
-		return loam_redis_value_of(records, reply, out, err);
-	if (reply->type != LOAM_RESP_ARRAY || reply->count != run)
-		return loam_fail(err, LOAM_E_IO, "redis: an unexpected reply to MGET");
-	int rc = 0;
-	for (size_t i = 0; i < run && rc == 0; i++)
-		rc = loam_redis_value_of(&records[i], reply->items[i], &out[i], err);
-	return rc;
-}
-
 static int redis_read(struct loam_engine *engine, const struct loam_record *records, size_t count,
 		      struct loam_value *out, struct loam_err *err)
 {
@@ -87,17 +38,18 @@ static int redis_read(struct loam_engine *engine, const struct loam_record *reco
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	if (count == 0)
 		return 0;
-	int rc = add_reads(&batch, records, count, err);
+	loam_auto_free const struct loam_resp_reply **each = loam_xcalloc(count, sizeof(*each));
+	int rc = loam_redis_reads_add(&batch, records, count, err);
 	if (rc == 0)
 		rc = loam_redis_pool_ask(redis->pool, &batch, loam_deadline_in(redis->deadline_ms),
 					 &replies, err);
+	if (rc == 0)
+		rc = loam_redis_reads_split(records, count, replies.items, each, err);
 	if (rc < 0)
 		return rc;
 	memset(out, 0, count * sizeof(*out));
-	for (size_t i = 0, at = 0, run; i < count && rc == 0; i += run, at++) {
-		run = string_run(records + i, count - i);
-		rc = take_run(records + i, run, replies.items[at], out + i, err);
-	}
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = loam_redis_value_of(&records[i], each[i], &out[i], err);
 	for (size_t i = 0; i < count && rc < 0; i++)
 		loam_value_release(&out[i]);
 	return rc;

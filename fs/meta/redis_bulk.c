@@ -13,6 +13,13 @@
 
 #include <string.h>
 
+/* Records are told apart by their keys alone, unless they are parts of a hash or a set. */
+static bool has_own_key(const struct loam_record *record)
+{
+	enum loam_redis_shape shape = loam_redis_shape_of(record->kind);
+	return shape == LOAM_SHAPE_STRING || shape == LOAM_SHAPE_LIST;
+}
+
 /* The keys to watch, each once: one command of words. */
 static void add_watches(const struct loam_redis_commit *commit, struct loam_resp_args *args)
 {
@@ -21,7 +28,8 @@ static void add_watches(const struct loam_redis_commit *commit, struct loam_resp
 		bool known = false;
 		loam_redis_key_add(args, &commit->checks[i].record);
 		size_t last = args->count - 1;
-		for (size_t j = 1; j < last && !known; j++)
+		bool is_own = has_own_key(&commit->checks[i].record);
+		for (size_t j = 1; j < last && !known && !is_own; j++)
 			known = args->sizes[j] == args->sizes[last] &&
 				memcmp(args->values[j], args->values[last], args->sizes[j]) == 0;
 		if (known)
@@ -49,6 +57,22 @@ static int compare(struct loam_redis_commit *commit, size_t index,
 	return *out_differs ? loam_redis_commit_differs(commit, index, reply, err) : 0;
 }
 
+/* 1 all hold, 0 not. */
+static int compare_all(struct loam_redis_commit *commit, const struct loam_record *records,
+		       struct loam_resp_reply *const *replies, struct loam_err *err)
+{
+	loam_auto_free const struct loam_resp_reply **each =
+		loam_xcalloc(commit->check_count, sizeof(*each));
+	int rc = loam_redis_reads_split(records, commit->check_count, replies, each, err);
+	bool any = false;
+	for (size_t i = 0; i < commit->check_count && rc == 0; i++) {
+		bool differs = false;
+		rc = compare(commit, i, each[i], &differs, err);
+		any = any || differs;
+	}
+	return rc < 0 ? rc : !any;
+}
+
 /* Trip 1: 1 all checks hold and are watched, 0 they do not. */
 static int watch_and_read(struct loam_redis_conn *conn, struct loam_redis_commit *commit,
 			  struct loam_deadline deadline, struct loam_err *err)
@@ -56,10 +80,14 @@ static int watch_and_read(struct loam_redis_conn *conn, struct loam_redis_commit
 	loam_auto_batch struct loam_resp_batch batch = LOAM_RESP_BATCH;
 	loam_auto_replies struct loam_resp_replies replies = { 0 };
 	loam_auto_args struct loam_resp_args args = { 0 };
+	loam_auto_free struct loam_record *records =
+		loam_xcalloc(commit->check_count, sizeof(*records));
+	for (size_t i = 0; i < commit->check_count; i++)
+		records[i] = commit->checks[i].record;
 	add_watches(commit, &args);
 	int rc = loam_resp_batch_add(&batch, &args, err);
-	for (size_t i = 0; i < commit->check_count && rc == 0; i++)
-		rc = loam_redis_read_add(&batch, &commit->checks[i].record, err);
+	if (rc == 0)
+		rc = loam_redis_reads_add(&batch, records, commit->check_count, err);
 	if (rc == 0)
 		rc = loam_resp_ask(conn->resp, &batch, deadline, &replies, err);
 	if (rc < 0) /* nothing was sent that changes anything */
@@ -72,15 +100,7 @@ static int watch_and_read(struct loam_redis_conn *conn, struct loam_redis_commit
 	if (replies.items[0]->type == LOAM_RESP_ERROR)
 		return loam_redis_fail(replies.items[0], err, "watch");
 
-	bool any = false;
-	for (size_t i = 0; i < commit->check_count; i++) {
-		bool differs = false;
-		rc = compare(commit, i, replies.items[i + 1], &differs, err);
-		if (rc < 0)
-			return rc;
-		any = any || differs;
-	}
-	return !any;
+	return compare_all(commit, records, replies.items + 1, err);
 }
 
 /* MULTI to EXEC as one batch. */

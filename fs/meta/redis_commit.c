@@ -49,7 +49,9 @@ static bool goes_by_script(const struct loam_redis *redis, const struct loam_red
 							: LOAM_REDIS_SCRIPT_WRITES;
 	if (!redis->has_scripts)
 		return false;
-	return commit->prefers_script || commit->write_count <= small ||
+	if (commit->prefers_script || commit->write_count <= small)
+		return true;
+	return commit->check_count > LOAM_REDIS_WATCHES_MAX && /* never more keys than checks */
 	       loam_redis_bulk_watches(commit) > LOAM_REDIS_WATCHES_MAX;
 }
 

@@ -46,6 +46,16 @@ int loam_redis_field_parse(const char *field, size_t field_bytes, struct loam_re
 /* Adds the one read command of the record to the batch. */
 int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record *record,
 			struct loam_err *err);
+/*
+ * The same for many: strings that stand side by side are asked for together, so there are fewer
+ * commands than records. split() finds the reply of each record again (borrowed from replies); an
+ * error reply stands for all records of its command.
+ */
+int loam_redis_reads_add(struct loam_resp_batch *batch, const struct loam_record *records,
+			 size_t count, struct loam_err *err);
+int loam_redis_reads_split(const struct loam_record *records, size_t count,
+			   struct loam_resp_reply *const *replies,
+			   const struct loam_resp_reply **out_each, struct loam_err *err);
 /* Makes the value from the reply to that command. Errors: as loam_redis_fail(), CORRUPT. */
 int loam_redis_value_of(const struct loam_record *record, const struct loam_resp_reply *reply,
 			struct loam_value *out, struct loam_err *err);

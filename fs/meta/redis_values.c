@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#define MGET_RUN   8 /* so many string records in a row are one MGET */
+#define MGET_WORDS 1000
+
 int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record *record,
 			struct loam_err *err)
 {
@@ -29,6 +32,54 @@ int loam_redis_read_add(struct loam_resp_batch *batch, const struct loam_record 
 		loam_resp_arg_word(&args, "-1");
 	}
 	return loam_resp_batch_add(batch, &args, err);
+}
+
+/* How many records from records[0] on are strings and go into one MGET; 1: a command of its own. */
+static size_t string_run(const struct loam_record *records, size_t count)
+{
+	size_t run = 0;
+	while (run < count && run < MGET_WORDS &&
+	       loam_redis_shape_of(records[run].kind) == LOAM_SHAPE_STRING)
+		run++;
+	return run >= MGET_RUN ? run : 1;
+}
+
+int loam_redis_reads_add(struct loam_resp_batch *batch, const struct loam_record *records,
+			 size_t count, struct loam_err *err)
+{
+	loam_auto_args struct loam_resp_args args = { 0 };
+	for (size_t i = 0, run; i < count; i += run) {
+		int rc;
+		run = string_run(records + i, count - i);
+		if (run == 1) {
+			rc = loam_redis_read_add(batch, &records[i], err);
+		} else {
+			loam_resp_args_clear(&args);
+			loam_resp_arg_word(&args, "MGET");
+			for (size_t j = 0; j < run; j++)
+				loam_redis_key_add(&args, &records[i + j]);
+			rc = loam_resp_batch_add(batch, &args, err);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int loam_redis_reads_split(const struct loam_record *records, size_t count,
+			   struct loam_resp_reply *const *replies,
+			   const struct loam_resp_reply **out_each, struct loam_err *err)
+{
+	for (size_t i = 0, at = 0, run; i < count; i += run, at++) {
+		const struct loam_resp_reply *reply = replies[at];
+		run = string_run(records + i, count - i);
+		bool is_whole = run == 1 || reply->type == LOAM_RESP_ERROR;
+		if (!is_whole && (reply->type != LOAM_RESP_ARRAY || reply->count != run))
+			return loam_fail(err, LOAM_E_IO, "redis: an unexpected reply to MGET");
+		for (size_t j = 0; j < run; j++)
+			out_each[i + j] = is_whole ? reply : reply->items[j];
+	}
+	return 0;
 }
 
 /* A value with a copy of data; sizes of peers may fail. */
