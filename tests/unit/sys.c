@@ -4,7 +4,7 @@
 #include "core/sys.h"
 
 #include "core/auto.h"
-#include "core/failpoint.h"
+#include "tests/support/failpoint.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -44,17 +44,6 @@ static int open_file(void)
 	return fd;
 }
 
-static void set_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-#ifdef LOAM_FAILPOINTS
-	loam_failpoint_reset();
-#endif
-}
-
 static void bytes_come_back_from_where_they_were_put(void **state)
 {
 	struct loam_err err = { 0 };
@@ -75,7 +64,8 @@ static void short_transfers_are_finished(void **state)
 	struct loam_err err = { 0 };
 	loam_auto_fd int fd = open_file();
 	char text[27] = "";
-	set_failpoint("sys.pwrite:short:3,sys.pread:short:4,sys.write:short:1,sys.read:short:2");
+	loam_failpoint_set(
+		"sys.pwrite:short:3,sys.pread:short:4,sys.write:short:1,sys.read:short:2");
 	assert_int_equal(loam_sys_pwrite_all(fd, "abcdefghijklm", 13, 0, &err), 0);
 	assert_int_equal(lseek(fd, 13, SEEK_SET), 13);
 	assert_int_equal(loam_sys_write_all(fd, "nopqrstuvwxyz", 13, &err), 0);
@@ -85,7 +75,7 @@ static void short_transfers_are_finished(void **state)
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	assert_int_equal(loam_fd_read_all(fd, &all, &err), 0);
 	assert_string_equal(loam_buf_text(&all), text);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 }
 
 static void the_second_write_can_be_refused(void **state)
@@ -95,13 +85,13 @@ static void the_second_write_can_be_refused(void **state)
 #endif
 	struct loam_err err = { 0 };
 	loam_auto_fd int fd = open_file();
-	set_failpoint("sys.pwrite:error:ENOSPC:2,sys.fsync:error:EIO");
+	loam_failpoint_set("sys.pwrite:error:ENOSPC:2,sys.fsync:error:EIO");
 	assert_int_equal(loam_sys_pwrite_all(fd, "a", 1, 0, &err), 0);
 	assert_int_equal(loam_sys_pwrite_all(fd, "b", 1, 1, &err), -LOAM_E_NO_SPACE);
 	loam_err_clear(&err);
 	assert_int_equal(loam_sys_pwrite_all(fd, "b", 1, 1, &err), 0);
 	assert_int_equal(loam_sys_fsync(fd, &err), -LOAM_E_IO);
-	set_failpoint(NULL);
+	loam_failpoint_set(NULL);
 }
 
 static void a_read_past_the_end_is_short_or_corrupt(void **state)
