@@ -96,10 +96,12 @@ static bool take_slot(struct loam_web_request *request)
 
 static int still(void *arg, struct loam_err *err)
 {
-	struct loam_web_request *request = arg;
-	if (loam_http_client_gone(request))
-		return loam_fail(err, LOAM_E_INTERRUPTED, "the client has gone");
-	return check_rights_again(request, err);
+	return check_rights_again(arg, err);
+}
+
+static bool is_gone(void *arg)
+{
+	return loam_http_client_gone(arg);
 }
 
 /* ---- the child ------------------------------------------------------------------------------- */
@@ -118,6 +120,7 @@ static int start_child(struct loam_web_request *request, bool advertise, struct 
 		.changes = git->service.kind == LOAM_RECEIVE_PACK && !advertise,
 		.has_input = !advertise,
 		.still = still,
+		.is_gone = is_gone,
 		.still_arg = request,
 	};
 	return loam_git_service_start(&git->service, &start, err);

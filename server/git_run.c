@@ -47,6 +47,7 @@ struct loam_git_run {
 	struct loam_process process;
 	int pid_fd; /* when it runs on descriptors of its own */
 	int (*still)(void *arg, struct loam_err *err);
+	bool (*is_gone)(void *arg);
 	void *still_arg;
 	char *spool_dir;
 	struct loam_buf preface;
@@ -91,6 +92,7 @@ int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run
 	run->pid_fd = given ? pidfd_open(process.pid, 0) : -1;
 	run->has_input = spec->has_input;
 	run->still = spec->still;
+	run->is_gone = spec->is_gone;
 	run->still_arg = spec->still_arg;
 	run->spool_dir = loam_xstrdup(spec->spool_dir);
 	run->spool_fd = -1;
@@ -219,6 +221,8 @@ static int wait_pipes(struct loam_git_run *run, bool want_stdin, struct loam_err
 		return loam_fail_errno(err, "wait for git");
 	if (ready > 0 && fds[2].revents)
 		take_errors(run);
+	if (ready <= 0 && run->is_gone && run->is_gone(run->still_arg))
+		return loam_fail(err, LOAM_E_INTERRUPTED, "the client has gone");
 	return run->still ? run->still(run->still_arg, err) : 0;
 }
 

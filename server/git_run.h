@@ -32,7 +32,11 @@ struct loam_git_run_spec {
 	/* Asked whenever git is waited for, and once a second meanwhile: 0, or the code with which
 	 * the run ends. NULL: never. */
 	int (*still)(void *arg, struct loam_err *err);
-	void *still_arg;
+	/* Has the client gone? Asked when git was waited for a second: INTERRUPTED then. A client
+	 * that has only closed its sending half looks the same, and may yet be answered at once.
+	 * NULL: never. */
+	bool (*is_gone)(void *arg);
+	void *still_arg; /* of both */
 };
 
 int loam_git_run_start(const struct loam_git_run_spec *spec, struct loam_git_run **out_run,

@@ -110,6 +110,7 @@ static int spawn(struct loam_git_service *service, const struct loam_git_start *
 					  .keep_fd = push_fd < 0 ? 0 : push_fd,
 					  .confine = &confine.confine,
 					  .still = start->still,
+					  .is_gone = start->is_gone,
 					  .still_arg = start->still_arg };
 	int rc = loam_git_run_start(&spec, &service->run, err);
 	loam_git_env_release(&env);

@@ -55,6 +55,7 @@ struct loam_git_start {
 	bool has_input;
 	const int *fds;				       /* as in loam_git_run_spec */
 	int (*still)(void *arg, struct loam_err *err); /* likewise */
+	bool (*is_gone)(void *arg);		       /* likewise */
 	void *still_arg;
 };
 /* NOT_FOUND when the repository has no Git data here. */
