@@ -337,7 +337,8 @@ static void fetch_entry(struct loam_fetched *entry)
 	loam_guard(&fetch->lock);
 	entry->state = rc < 0 ? FAILED : READY;
 	entry->failure = err;
-	entry->used_ms = fetch->busy_ms = loam_clock_ms();
+	entry->used_ms = loam_clock_ms();
+	fetch->busy_ms = entry->used_ms;
 	if (rc < 0)
 		HASH_DEL(fetch->entries, entry);
 	pthread_cond_broadcast(&fetch->arrived);
