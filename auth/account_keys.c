@@ -31,28 +31,18 @@ static bool is_meant(const struct removal *removal, const struct loam_ssh_key *k
 	       (!removal->id || strcmp(key->id, removal->id) == 0);
 }
 
+static bool is_meant_line(const void *arg, const char *line, size_t bytes)
+{
+	struct loam_ssh_key key;
+	struct loam_err damaged = { 0 };
+	return loam_ssh_key_parse(line, bytes, &key, &damaged) == 0 && is_meant(arg, &key);
+}
+
 static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf *out,
 			 struct loam_err *err)
 {
 	struct removal *removal = arg;
-	const char *rest = loam_buf_text(old);
-	const char *end = rest + old->bytes;
-	const char *line;
-	size_t bytes;
-	int rc = 0;
-	removal->removed = 0;
-	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
-		struct loam_ssh_key key;
-		struct loam_err ignored = { 0 };
-		if (loam_ssh_key_parse(line, bytes, &key, &ignored) == 0 &&
-		    is_meant(removal, &key)) {
-			removal->removed++;
-			continue;
-		}
-		rc = loam_buf_add(out, line, bytes, err);
-		if (rc == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
-	}
+	int rc = loam_lines_drop(old, is_meant_line, removal, out, &removal->removed, err);
 	if (rc == 0 && removal->id && removal->removed == 0)
 		return loam_fail(err, LOAM_E_NOT_FOUND, "%s has no key '%.40s'", removal->holder,
 				 removal->id);

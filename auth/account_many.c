@@ -145,32 +145,22 @@ static int change_group(void *arg, const struct loam_buf *old, struct loam_buf *
 	return rc;
 }
 
-static bool is_among(const struct loam_many *many, bool resumed, const char *line, size_t bytes)
+struct among {
+	const struct loam_many *many;
+	bool resumed; /* those who are, else those who are not */
+};
+
+static bool is_among(const void *arg, const char *line, size_t bytes)
 {
-	for (size_t i = 0; i < many->user_count; i++) {
-		size_t name = strlen(many->users[i].name);
-		if (many->users[i].resume == resumed && bytes > name && line[name] == ':' &&
-		    memcmp(line, many->users[i].name, name) == 0)
+	const struct among *among = arg;
+	for (size_t i = 0; i < among->many->user_count; i++) {
+		const struct loam_many_user *user = &among->many->users[i];
+		size_t name = strlen(user->name);
+		if (user->resume == among->resumed && bytes > name && line[name] == ':' &&
+		    memcmp(line, user->name, name) == 0)
 			return true;
 	}
 	return false;
-}
-
-/* The lines but those of users who are resumed, or of those who are not. */
-static int copy_others(const struct loam_many *many, bool resumed, const struct loam_buf *old,
-		       struct loam_buf *out, struct loam_err *err)
-{
-	const char *rest = loam_buf_text(old), *end = rest + old->bytes, *line;
-	size_t bytes;
-	int rc = 0;
-	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
-		if (is_among(many, resumed, line, bytes))
-			continue;
-		rc = loam_buf_add(out, line, bytes, err);
-		if (rc == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
-	}
-	return rc;
 }
 
 /* Who is resumed may have a damaged line. */
@@ -181,7 +171,9 @@ static int change_shadow(void *arg, const struct loam_buf *old, struct loam_buf 
 	bool any = false;
 	for (size_t i = 0; i < change->many->user_count; i++)
 		any = any || change->many->users[i].resume;
-	int rc = any ? copy_others(change->many, true, old, out, err) : copy_old(old, out, err);
+	const struct among resumed = { change->many, true };
+	int rc = any ? loam_lines_drop(old, is_among, &resumed, out, NULL, err)
+		     : copy_old(old, out, err);
 	for (size_t i = 0; rc == 0 && i < change->many->user_count; i++) {
 		const struct loam_many_user *user = &change->many->users[i];
 		char line[LOAM_ACCOUNT_LINE_BYTES_MAX];
@@ -197,7 +189,8 @@ static int change_take_back(void *arg, const struct loam_buf *old, struct loam_b
 			    struct loam_err *err)
 {
 	const struct change *change = arg;
-	return copy_others(change->many, false, old, out, err);
+	const struct among fresh = { change->many, false };
+	return loam_lines_drop(old, is_among, &fresh, out, NULL, err);
 }
 
 /* ---- the rest of an account ------------------------------------------------------------------ */
@@ -209,8 +202,8 @@ static int drop_leftovers(struct loam_account_store *store, const struct loam_ma
 	const struct loam_accounts *accounts = NULL;
 	int rc = loam_account_store_get(store, true, &accounts, err);
 	for (size_t i = 0; rc == 0 && i < many->user_count; i++)
-		if (loam_account_has_leftovers(accounts, many->users[i].name))
-			rc = loam_account_drop_leftovers(store, many->users[i].name, err);
+		if (loam_account_has_credentials(accounts, many->users[i].name))
+			rc = loam_account_drop_credentials(store, many->users[i].name, err);
 	loam_account_store_put(store, accounts);
 	return rc;
 }

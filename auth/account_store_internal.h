@@ -48,10 +48,13 @@ bool loam_account_number_is_retired(const struct loam_buf *retired, uint64_t num
 int loam_account_number_retire(struct loam_account_store *store, uint32_t number, bool is_group,
 			       struct loam_err *err);
 
-/* Tokens and keys of that name: of somebody who bore it before. */
-bool loam_account_has_leftovers(const struct loam_accounts *accounts, const char *name);
-int loam_account_drop_leftovers(struct loam_account_store *store, const char *name,
-				struct loam_err *err);
+/* All tokens of that name. */
+int loam_account_drop_tokens(struct loam_account_store *store, const char *user,
+			     struct loam_err *err);
+/* All tokens and keys of that name: of who goes, or of somebody who bore it before. */
+bool loam_account_has_credentials(const struct loam_accounts *accounts, const char *name);
+int loam_account_drop_credentials(struct loam_account_store *store, const char *name,
+				  struct loam_err *err);
 
 /* Renames path to .removed-LABEL-NUMBER beside it, root's and 0700. Missing is success. */
 int loam_account_dir_set_aside(struct loam_account_store *store, const char *path,

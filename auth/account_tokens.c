@@ -37,16 +37,22 @@ int loam_account_store_add_token(struct loam_account_store *store, const struct 
 }
 
 struct token_removal {
-	const char *user, *id;
+	const char *user;
+	const char *id; /* NULL: all of the user */
 	bool with_made;
 	size_t removed;
 };
 
-static bool is_meant(const struct token_removal *removal, const struct loam_token *token)
+static bool is_meant(const void *arg, const char *line, size_t bytes)
 {
-	return strcmp(token->user, removal->user) == 0 &&
-	       (strcmp(token->id, removal->id) == 0 ||
-		(removal->with_made && strcmp(token->maker, removal->id) == 0));
+	const struct token_removal *removal = arg;
+	struct loam_token token;
+	struct loam_err damaged = { 0 };
+	if (loam_token_parse(line, bytes, &token, &damaged) < 0 ||
+	    strcmp(token.user, removal->user) != 0)
+		return false;
+	return !removal->id || strcmp(token.id, removal->id) == 0 ||
+	       (removal->with_made && strcmp(token.maker, removal->id) == 0);
 }
 
 /* All of them in one step. */
@@ -54,23 +60,15 @@ static int change_remove(void *arg, const struct loam_buf *old, struct loam_buf 
 			 struct loam_err *err)
 {
 	struct token_removal *removal = arg;
-	const char *rest = loam_buf_text(old), *end = rest + old->bytes, *line;
-	size_t bytes;
-	int rc = 0;
-	removal->removed = 0;
-	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
-		struct loam_token token;
-		struct loam_err ignored = { 0 };
-		if (loam_token_parse(line, bytes, &token, &ignored) == 0 &&
-		    is_meant(removal, &token)) {
-			removal->removed++;
-			continue;
-		}
-		rc = loam_buf_add(out, line, bytes, err);
-		if (rc == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
-	}
-	return rc;
+	return loam_lines_drop(old, is_meant, removal, out, &removal->removed, err);
+}
+
+int loam_account_drop_tokens(struct loam_account_store *store, const char *user,
+			     struct loam_err *err)
+{
+	struct token_removal removal = { .user = user };
+	return loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_remove, &removal,
+					      err);
 }
 
 /* Has a token of this id added keys of his? Then it was his. */

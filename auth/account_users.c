@@ -63,29 +63,7 @@ static int check_new(struct loam_account_store *store, const struct loam_new_use
 	return rc;
 }
 
-static int change_drop_tokens(void *arg, const struct loam_buf *old, struct loam_buf *out,
-			      struct loam_err *err)
-{
-	const char *user = arg;
-	const char *rest = loam_buf_text(old);
-	const char *end = rest + old->bytes;
-	const char *line;
-	size_t bytes;
-	int rc = 0;
-	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
-		struct loam_token token;
-		struct loam_err ignored = { 0 };
-		if (loam_token_parse(line, bytes, &token, &ignored) == 0 &&
-		    strcmp(token.user, user) == 0)
-			continue;
-		rc = loam_buf_add(out, line, bytes, err);
-		if (rc == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
-	}
-	return rc;
-}
-
-bool loam_account_has_leftovers(const struct loam_accounts *accounts, const char *name)
+bool loam_account_has_credentials(const struct loam_accounts *accounts, const char *name)
 {
 	struct loam_token_row *token, *next_token;
 	HASH_ITER (by_hash, accounts->tokens, token, next_token)
@@ -98,12 +76,10 @@ bool loam_account_has_leftovers(const struct loam_accounts *accounts, const char
 	return false;
 }
 
-int loam_account_drop_leftovers(struct loam_account_store *store, const char *name,
-				struct loam_err *err)
+int loam_account_drop_credentials(struct loam_account_store *store, const char *name,
+				  struct loam_err *err)
 {
-	loam_auto_free char *user = loam_xstrdup(name);
-	int rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens, user,
-						err);
+	int rc = loam_account_drop_tokens(store, name, err);
 	return rc < 0 ? rc : loam_account_store_drop_keys(store, name, err);
 }
 
@@ -275,7 +251,6 @@ int loam_account_dir_set_aside(struct loam_account_store *store, const char *pat
 static int remove_lines(struct loam_account_store *store, const char *name, uint32_t uid,
 			struct loam_err *err)
 {
-	loam_auto_free char *user = loam_xstrdup(name);
 	char home[LOAM_PATH_BYTES_MAX];
 	const struct loam_tree *tree = loam_account_store_tree(store);
 	loam_tree_user_path(tree, name, home);
@@ -283,10 +258,7 @@ static int remove_lines(struct loam_account_store *store, const char *name, uint
 	int rc = loam_account_store_put_line(store, LOAM_FILE_SHADOW, name, NULL, NULL, err);
 	if (rc == 0 && (rc = loam_owned_clear(tree, LOAM_THE_USER(uid), name, err)) < 0)
 		return loam_context(err, "he is shut out, but not removed");
-	if (rc < 0 ||
-	    (rc = loam_account_store_change_file(store, LOAM_FILE_TOKENS, change_drop_tokens, user,
-						 err)) < 0 ||
-	    (rc = loam_account_store_drop_keys(store, name, err)) < 0 ||
+	if (rc < 0 || (rc = loam_account_drop_credentials(store, name, err)) < 0 ||
 	    (rc = loam_account_dir_set_aside(store, home, name, uid, err)) < 0 ||
 	    (rc = loam_account_number_retire(store, uid, false, err)) < 0 ||
 	    (rc = loam_group_forget_user(store, name, err)) < 0)

@@ -139,6 +139,29 @@ bool loam_lines_next(const char **rest, const char *end, const char **out_line,
 	return true;
 }
 
+int loam_lines_add(struct loam_buf *out, const char *line, size_t line_bytes, struct loam_err *err)
+{
+	int rc = loam_buf_add(out, line, line_bytes, err);
+	return rc < 0 ? rc : loam_buf_add(out, "\n", 1, err);
+}
+
+int loam_lines_drop(const struct loam_buf *text, loam_lines_meant_fn *is_meant, const void *arg,
+		    struct loam_buf *out, size_t *out_dropped, struct loam_err *err)
+{
+	const char *rest = loam_buf_text(text), *end = rest + text->bytes, *line;
+	size_t bytes, dropped = 0;
+	int rc = 0;
+	while (rc == 0 && loam_lines_next(&rest, end, &line, &bytes)) {
+		if (is_meant(arg, line, bytes))
+			dropped++;
+		else
+			rc = loam_lines_add(out, line, bytes, err);
+	}
+	if (out_dropped)
+		*out_dropped = dropped;
+	return rc;
+}
+
 static bool is_named(const char *line, size_t line_bytes, const char *name)
 {
 	size_t bytes = strlen(name);
@@ -156,9 +179,7 @@ int loam_lines_set(const struct loam_buf *text, const char *name, const char *li
 	int rc = 0;
 	while (rc == 0 && loam_lines_next(&rest, end, &present, &present_bytes)) {
 		if (!is_named(present, present_bytes, name)) {
-			rc = loam_buf_add(out, present, present_bytes, err);
-			if (rc == 0)
-				rc = loam_buf_add(out, "\n", 1, err);
+			rc = loam_lines_add(out, present, present_bytes, err);
 		} else if (!had) {
 			had = true;
 			if (line)

@@ -35,6 +35,12 @@ bool loam_fields_may_hold(const char *text);
 /* Walks lines: *rest starts as the text; false at its end. A missing last newline is fine. */
 bool loam_lines_next(const char **rest, const char *end, const char **out_line,
 		     size_t *out_line_bytes);
+/* One line, and its newline. */
+int loam_lines_add(struct loam_buf *out, const char *line, size_t line_bytes, struct loam_err *err);
+/* All lines but those that are meant; *out_dropped (may be NULL): how many these were. */
+typedef bool loam_lines_meant_fn(const void *arg, const char *line, size_t line_bytes);
+int loam_lines_drop(const struct loam_buf *text, loam_lines_meant_fn *is_meant, const void *arg,
+		    struct loam_buf *out, size_t *out_dropped, struct loam_err *err);
 /* Replaces the lines whose first field is name by line (with newline; NULL: removes them), appends
  * it when there was none. *out_had says whether there was one. */
 int loam_lines_set(const struct loam_buf *text, const char *name, const char *line,

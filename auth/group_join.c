@@ -120,8 +120,8 @@ static int change_join(void *arg, const struct loam_buf *old, struct loam_buf *o
 		if (loam_fields_split_long(line, bytes, LOAM_GROUP_LINE_BYTES_MAX, &copy, fields,
 					   LOAM_GROUP_FIELDS, &damaged) == 0)
 			rc = print_joined(arg, fields, out, err);
-		else if ((rc = loam_buf_add(out, line, bytes, err)) == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
+		else
+			rc = loam_lines_add(out, line, bytes, err);
 	}
 	return rc;
 }

@@ -79,8 +79,8 @@ static int change_list(void *arg, const struct loam_buf *old, struct loam_buf *o
 					   LOAM_GROUP_FIELDS, &damaged) == 0 &&
 		    strcmp(fields[0], edit->name) == 0)
 			rc = edit_fields(edit, fields, out, err);
-		else if ((rc = loam_buf_add(out, line, bytes, err)) == 0)
-			rc = loam_buf_add(out, "\n", 1, err);
+		else
+			rc = loam_lines_add(out, line, bytes, err);
 	}
 	if (rc < 0 || edit->found)
 		return rc;
@@ -101,10 +101,8 @@ static int forget_in_line(const struct forget *forget, const char *line, size_t 
 	char *fields[LOAM_GROUP_FIELDS];
 	struct loam_err damaged = { 0 };
 	if (loam_fields_split_long(line, bytes, LOAM_GROUP_LINE_BYTES_MAX, &copy, fields,
-				   LOAM_GROUP_FIELDS, &damaged) < 0) {
-		int rc = loam_buf_add(out, line, bytes, err);
-		return rc == 0 ? loam_buf_add(out, "\n", 1, err) : rc;
-	}
+				   LOAM_GROUP_FIELDS, &damaged) < 0)
+		return loam_lines_add(out, line, bytes, err);
 	if (forget->own_line && strcmp(fields[0], forget->user) == 0)
 		return 0;
 	loam_auto_free char *two =
