@@ -106,9 +106,7 @@ static int refuse(const struct loam_principal *who, bool may_read, const char *r
 
 void loam_auth_hide_time(uint64_t asked_ns, unsigned step_ms)
 {
-	uint64_t step_ns = step_ms * 1000000ull;
-	uint64_t steps = (loam_clock_ns() - asked_ns) / step_ns + 1;
-	loam_clock_sleep_until_ns(asked_ns + steps * step_ns);
+	loam_clock_sleep_to_step_ns(asked_ns, step_ms * 1000000ull);
 }
 
 int loam_auth_check(struct loam_auth *auth, const struct loam_principal *who,

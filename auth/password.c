@@ -169,12 +169,6 @@ static bool is_right(const char *password, const char *hash, bool any_older)
 
 /* The salt of an older hash has 1 to 16 characters, which a password of the right length feels in
  * the time: wrong answers come at a whole step, right ones at once. */
-static void hide_time(uint64_t asked_ns)
-{
-	uint64_t steps = (loam_clock_ns() - asked_ns) / step_ns + 1;
-	loam_clock_sleep_until_ns(asked_ns + steps * step_ns);
-}
-
 int loam_password_check(const char *password, const char *hash, bool any_older,
 			struct loam_err *err)
 {
@@ -188,7 +182,7 @@ int loam_password_check(const char *password, const char *hash, bool any_older,
 	bool right = is_right(password, hash, any_older);
 	leave();
 	if (!right && any_older)
-		hide_time(begun_ns);
+		loam_clock_sleep_to_step_ns(begun_ns, step_ns);
 	return right;
 }
 

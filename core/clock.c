@@ -51,6 +51,12 @@ void loam_clock_sleep_until_ns(uint64_t ns)
 		;
 }
 
+void loam_clock_sleep_to_step_ns(uint64_t from_ns, uint64_t step_ns)
+{
+	uint64_t steps = (loam_clock_ns() - from_ns) / step_ns + 1;
+	loam_clock_sleep_until_ns(from_ns + steps * step_ns);
+}
+
 void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES])
 {
 	struct tm utc;

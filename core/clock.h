@@ -15,6 +15,8 @@ struct timespec loam_clock_now(void);  /* wall clock, as the volume stores it */
 void loam_clock_sleep_ms(uint64_t ms); /* resumes after signals */
 /* To a point of loam_clock_ns(). */
 void loam_clock_sleep_until_ns(uint64_t ns);
+/* To the next whole step since from_ns: how long the work before took is then not told. */
+void loam_clock_sleep_to_step_ns(uint64_t from_ns, uint64_t step_ns);
 /* RFC 3339 in UTC with seconds, "2026-11-22T10:00:00Z". */
 #define LOAM_CLOCK_TEXT_BYTES 32
 void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES]);
