@@ -39,13 +39,9 @@ struct loam_token_use {
 struct loam_token_use *loam_token_use_new(struct loam_account_store *store)
 {
 	struct loam_token_use *use = loam_xnew(struct loam_token_use);
-	pthread_condattr_t monotonic;
 	use->store = store;
 	pthread_mutex_init(&use->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&use->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&use->changed, NULL);
 	return use;
 }
 
@@ -203,13 +199,8 @@ int loam_token_use_write(struct loam_token_use *use, struct loam_err *err)
 
 static void wait_ms(struct loam_token_use *use, uint64_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (!use->stopping && pthread_cond_timedwait(&use->changed, &use->lock, &until) == 0)
+	uint64_t until_ms = loam_clock_ms() + ms;
+	while (!use->stopping && loam_cond_wait_until(&use->changed, &use->lock, until_ms))
 		;
 }
 

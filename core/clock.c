@@ -57,6 +57,13 @@ void loam_clock_sleep_to_step_ns(uint64_t from_ns, uint64_t step_ns)
 	loam_clock_sleep_until_ns(from_ns + steps * step_ns);
 }
 
+bool loam_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t at_ms)
+{
+	const struct timespec until = { .tv_sec = (time_t)(at_ms / 1000),
+					.tv_nsec = (long)(at_ms % 1000) * 1000000 };
+	return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
 void loam_clock_format(time_t when, char out[LOAM_CLOCK_TEXT_BYTES])
 {
 	struct tm utc;

@@ -122,17 +122,9 @@ static void give_signs(struct loam_staging *staging)
 static bool wait_beat(struct loam_staging *staging)
 {
 	loam_guard(&staging->lock);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(staging->beat_ms / 1000);
-	until.tv_nsec += (long)(staging->beat_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	int rc = 0;
-	while (!staging->stopping && rc == 0)
-		rc = pthread_cond_timedwait(&staging->wake, &staging->lock, &until);
+	uint64_t until_ms = loam_clock_ms() + staging->beat_ms;
+	while (!staging->stopping && loam_cond_wait_until(&staging->wake, &staging->lock, until_ms))
+		;
 	return !staging->stopping;
 }
 
@@ -148,13 +140,9 @@ static void *run_beats(void *arg)
 
 static void init_locks(struct loam_staging *staging)
 {
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&staging->lock, NULL);
-	pthread_cond_init(&staging->wake, &attr);
+	pthread_cond_init(&staging->wake, NULL);
 	pthread_cond_init(&staging->beaten, NULL);
-	pthread_condattr_destroy(&attr);
 }
 
 int loam_staging_open(const struct loam_tree *tree, uint64_t life_seconds,

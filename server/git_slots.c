@@ -62,15 +62,13 @@ static struct holder **find(struct loam_git_slots *slots, const char *key)
 bool loam_git_slots_take(struct loam_git_slots *slots, const char *key, uint64_t wait_ms)
 {
 	uint64_t until_ms = loam_clock_ms() + wait_ms;
-	struct timespec until = { .tv_sec = (time_t)(until_ms / 1000),
-				  .tv_nsec = (long)(until_ms % 1000) * 1000000 };
 	loam_assert(strlen(key) < KEY_BYTES);
 	loam_guard(&slots->lock);
 	struct holder **at = find(slots, key);
 	while (*at && (*at)->count >= slots->max_each) {
 		if (loam_clock_ms() >= until_ms)
 			return false;
-		pthread_cond_clockwait(&slots->changed, &slots->lock, CLOCK_MONOTONIC, &until);
+		loam_cond_wait_until(&slots->changed, &slots->lock, until_ms);
 		at = find(slots, key);
 	}
 	if (!*at) {

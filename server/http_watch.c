@@ -141,12 +141,9 @@ bool loam_http_watch_take_place(struct http_connection *connection)
 	uint64_t until_ms = loam_clock_ms() + PLACE_WAIT_MS;
 	loam_guard(&http->lock);
 	while (!atomic_load(&http->stopping) && is_full(http, connection)) {
-		uint64_t now = loam_clock_ms();
-		if (now >= until_ms)
+		if (loam_clock_ms() >= until_ms)
 			return false;
-		struct timespec until = { .tv_sec = (time_t)(until_ms / 1000),
-					  .tv_nsec = (long)(until_ms % 1000) * 1000000 };
-		pthread_cond_clockwait(&http->changed, &http->lock, CLOCK_MONOTONIC, &until);
+		loam_cond_wait_until(&http->changed, &http->lock, until_ms);
 	}
 	if (atomic_load(&http->stopping))
 		return false;

@@ -9,10 +9,10 @@
 #include "fs/data/buffers.h"
 
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/err.h"
 
 #include <sys/mman.h>
-#include <time.h>
 
 #define GROWTH		4
 #define HUGE_PAGE_BYTES (2u << 20)
@@ -44,11 +44,7 @@ struct loam_buffers *loam_buffers_new(uint64_t budget_bytes, size_t block_bytes,
 	buffers->pressed = pressed;
 	buffers->pressed_arg = arg;
 	pthread_mutex_init(&buffers->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&buffers->came_back, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&buffers->came_back, NULL);
 	return buffers;
 }
 
@@ -121,13 +117,9 @@ struct loam_buffer *loam_buffer_try(struct loam_buffers *buffers, bool whole)
 /* Waits for a buffer to come back. true: none did, and none is on its way. */
 static bool wait_step(struct loam_buffers *buffers)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_STEP_MS * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000l;
-	until.tv_nsec %= 1000000000l;
-	int rc = pthread_cond_timedwait(&buffers->came_back, &buffers->lock, &until);
-	return rc != 0 && buffers->uploading == 0;
+	bool came = loam_cond_wait_until(&buffers->came_back, &buffers->lock,
+					 loam_clock_ms() + WAIT_STEP_MS);
+	return !came && buffers->uploading == 0;
 }
 
 static bool nothing_moves(struct loam_buffers *buffers)

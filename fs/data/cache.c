@@ -404,10 +404,7 @@ static void forget_removed(struct loam_cache *cache)
 
 static void wait_for_work(struct loam_cache *cache)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += KEEPER_STEP_MS / 1000;
-	pthread_cond_timedwait(&cache->keeper_wakes, &cache->lock, &until);
+	loam_cond_wait_until(&cache->keeper_wakes, &cache->lock, loam_clock_ms() + KEEPER_STEP_MS);
 }
 
 static void complete_all(struct loam_cache_file **files, size_t count)
@@ -480,13 +477,9 @@ static void read_boot_id(struct loam_cache *cache)
 
 static void init_locks(struct loam_cache *cache)
 {
-	pthread_condattr_t attr;
 	pthread_mutex_init(&cache->lock, NULL);
 	pthread_mutex_init(&cache->seen_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&cache->keeper_wakes, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&cache->keeper_wakes, NULL);
 }
 
 static void cache_free(struct loam_cache *cache)

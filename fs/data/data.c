@@ -188,11 +188,7 @@ static int start_flusher(struct loam_data *data, struct loam_err *err)
 static void init_registry(struct loam_data *data)
 {
 	pthread_mutex_init(&data->registry_lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&data->flusher_wakes, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&data->flusher_wakes, NULL);
 }
 
 int loam_data_open(struct loam_meta *meta, struct loam_store *store,

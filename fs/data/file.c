@@ -503,14 +503,9 @@ static size_t collect(struct loam_data *data, bool pressed, struct due *out, siz
 /* false: the end. */
 static bool wait_for_work(struct loam_data *data, bool *out_pressed)
 {
-	if (!data->pressed && !data->ending) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += FLUSHER_STEP_MS * 1000000l;
-		until.tv_sec += until.tv_nsec / 1000000000l;
-		until.tv_nsec %= 1000000000l;
-		pthread_cond_timedwait(&data->flusher_wakes, &data->registry_lock, &until);
-	}
+	if (!data->pressed && !data->ending)
+		loam_cond_wait_until(&data->flusher_wakes, &data->registry_lock,
+				     loam_clock_ms() + FLUSHER_STEP_MS);
 	*out_pressed = data->pressed;
 	data->pressed = false;
 	return !data->ending;

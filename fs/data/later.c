@@ -69,17 +69,6 @@ void loam_later_add(struct loam_later *later, const struct loam_unit *unit)
 	pthread_cond_signal(&later->wakes);
 }
 
-/* Under the lock. */
-static void wait_step(struct loam_later *later)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += STEP_MS * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000l;
-	until.tv_nsec %= 1000000000l;
-	pthread_cond_timedwait(&later->wakes, &later->lock, &until);
-}
-
 /* Waits for a unit and for a time to store it; NULL at the end. */
 static struct noted *take(struct loam_later *later)
 {
@@ -89,7 +78,7 @@ static struct noted *take(struct loam_later *later)
 	uint64_t begun_ms = loam_clock_ms();
 	while (!later->ending && loam_clock_ms() - begun_ms < PATIENCE_MS &&
 	       loam_clock_ms() - loam_fetch_busy_ms(later->data->fetch) < QUIET_MS)
-		wait_step(later);
+		loam_cond_wait_until(&later->wakes, &later->lock, loam_clock_ms() + STEP_MS);
 	if (later->ending)
 		return NULL;
 	struct noted *first = later->units;
@@ -154,11 +143,7 @@ int loam_later_new(struct loam_data *data, struct loam_later **out_later, struct
 	struct loam_later *later = loam_xnew(struct loam_later);
 	later->data = data;
 	pthread_mutex_init(&later->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&later->wakes, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&later->wakes, NULL);
 	int rc = pthread_create(&later->thread, NULL, work, later);
 	if (rc != 0) {
 		pthread_cond_destroy(&later->wakes);

@@ -19,6 +19,7 @@
 #include "fs/meta/clone.h"
 
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/pool.h"
@@ -300,12 +301,7 @@ static int wait_pending(struct loam_clone *clone, size_t below, struct loam_err 
 		loam_guard(&clone->lock);
 		if (rc < 0 || clone->pending < below)
 			return rc;
-		struct timespec until;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += POLL_MS * 1000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&clone->changed, &clone->lock, &until);
+		loam_cond_wait_until(&clone->changed, &clone->lock, loam_clock_ms() + POLL_MS);
 	}
 }
 

@@ -21,9 +21,11 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define STOP_MS	 5000
-#define HOUR_MS	 3600000u
-#define FIRST_MS 60000u /* the first round comes soon: a node may have been away */
+#define STOP_MS	     5000
+#define HOUR_MS	     3600000u
+#define FIRST_MS     60000u /* the first round comes soon: a node may have been away */
+#define WAKE_STEP_MS 10000u /* between looks at the clock */
+#define IDLE_STEP_MS 1000u
 
 /* ---- the steps ---------------------------------------------------------------------------- */
 
@@ -165,9 +167,8 @@ static bool take(struct loam_delete_data *data, struct work *out)
 			data->next_hour_ms = loam_clock_ms() + HOUR_MS;
 		} else {
 			pthread_cond_broadcast(&data->idle);
-			struct timespec until = loam_clock_now();
-			until.tv_sec += 10;
-			pthread_cond_timedwait(&data->wake, &data->lock, &until);
+			loam_cond_wait_until(&data->wake, &data->lock,
+					     loam_clock_ms() + WAKE_STEP_MS);
 			continue;
 		}
 		data->busy = true;
@@ -260,11 +261,8 @@ static void wait_idle(struct loam_delete_data *data, uint64_t ms)
 	struct loam_deadline deadline = loam_deadline_in(ms);
 	loam_guard(&data->lock);
 	while (data->running && (data->busy || data->file_count > 0 || data->slice_count > 0) &&
-	       loam_deadline_left_ms(deadline) > 0) {
-		struct timespec until = loam_clock_now();
-		until.tv_sec += 1;
-		pthread_cond_timedwait(&data->idle, &data->lock, &until);
-	}
+	       loam_deadline_left_ms(deadline) > 0)
+		loam_cond_wait_until(&data->idle, &data->lock, loam_clock_ms() + IDLE_STEP_MS);
 }
 
 void loam_meta_delete_data_drain(struct loam_meta *meta)

@@ -4,10 +4,10 @@
  */
 #include "fs/meta/redis_pool.h"
 
+#include "core/clock.h"
 #include "core/hash.h"
 #include "fs/meta/redis_keys.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define CONNECT_MS   10000
@@ -24,11 +24,7 @@ struct loam_redis_pool {
 struct loam_redis_pool *loam_redis_pool_new(const struct loam_redis_url *url)
 {
 	struct loam_redis_pool *pool = loam_xnew(struct loam_redis_pool);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool->given, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&pool->given, NULL);
 	pthread_mutex_init(&pool->lock, NULL);
 	pool->url = url;
 	for (unsigned i = 0; i < LOAM_REDIS_CONNECTIONS; i++)
@@ -157,8 +153,6 @@ static struct loam_redis_conn *free_slot(struct loam_redis_pool *pool)
 static struct loam_redis_conn *wait_for_slot(struct loam_redis_pool *pool,
 					     struct loam_deadline deadline)
 {
-	const struct timespec until = { .tv_sec = (time_t)(deadline.at_ms / 1000),
-					.tv_nsec = (long)(deadline.at_ms % 1000) * 1000000 };
 	loam_guard(&pool->lock);
 	for (;;) {
 		struct loam_redis_conn *conn = free_slot(pool);
@@ -166,7 +160,7 @@ static struct loam_redis_conn *wait_for_slot(struct loam_redis_pool *pool,
 			conn->taken = true;
 			return conn;
 		}
-		if (pthread_cond_timedwait(&pool->given, &pool->lock, &until) == ETIMEDOUT)
+		if (!loam_cond_wait_until(&pool->given, &pool->lock, deadline.at_ms))
 			return NULL;
 	}
 }

@@ -33,11 +33,7 @@
 
 void loam_session_init(struct loam_session *session)
 {
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&session->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&session->wake, NULL);
 	pthread_mutex_init(&session->lock, NULL);
 }
 
@@ -189,19 +185,11 @@ static bool sleep_beat(struct loam_session *session)
 {
 	uint64_t ms = session->heartbeat_seconds * 1000ull;
 	ms = ms * 95 / 100 + loam_random_below(ms / 10 + 1);
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	uint64_t until_ms = loam_clock_ms() + ms;
 
 	loam_guard(&session->lock);
-	int rc = 0;
-	while (!session->stopping && rc == 0)
-		rc = pthread_cond_timedwait(&session->wake, &session->lock, &until);
+	while (!session->stopping && loam_cond_wait_until(&session->wake, &session->lock, until_ms))
+		;
 	return !session->stopping;
 }
 

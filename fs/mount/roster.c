@@ -233,12 +233,8 @@ static void *watch(void *arg)
 	struct loam_roster *roster = arg;
 	pthread_mutex_lock(&roster->stop_lock);
 	while (!roster->stopping) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += LOOK_MS * 1000000l;
-		until.tv_sec += until.tv_nsec / 1000000000l;
-		until.tv_nsec %= 1000000000l;
-		pthread_cond_timedwait(&roster->stop_cond, &roster->stop_lock, &until);
+		loam_cond_wait_until(&roster->stop_cond, &roster->stop_lock,
+				     loam_clock_ms() + LOOK_MS);
 		if (roster->stopping)
 			break;
 		pthread_mutex_unlock(&roster->stop_lock);
@@ -258,11 +254,7 @@ struct loam_roster *loam_roster_new(struct loam_data *data, const char *tree_roo
 	pthread_rwlock_init(&roster->lock, NULL);
 	pthread_mutex_init(&roster->look_lock, NULL);
 	pthread_mutex_init(&roster->stop_lock, NULL);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&roster->stop_cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&roster->stop_cond, NULL);
 	loam_roster_refresh(roster);
 	int rc = pthread_create(&roster->thread, NULL, watch, roster);
 	loam_assert(rc == 0);
