@@ -61,8 +61,9 @@ static int check_rights(struct loam_web_request *request, struct loam_err *err)
 }
 
 /* Never 401: the client would ask its user, and send all of it again. */
-static int check_rights_again(struct loam_web_request *request, struct loam_err *err)
+static int still(void *arg, struct loam_err *err)
 {
+	struct loam_web_request *request = arg;
 	struct git_request *git = request->state;
 	int rc = git->service.server->still(&git->watch, err);
 	if (rc == -LOAM_E_UNAUTHENTICATED)
@@ -92,11 +93,6 @@ static bool take_slot(struct loam_web_request *request)
 			     "too many Git operations of yours run already; try again\n");
 	loam_web_set_header(request, "Retry-After", "5");
 	return false;
-}
-
-static int still(void *arg, struct loam_err *err)
-{
-	return check_rights_again(arg, err);
 }
 
 static bool is_gone(void *arg)
@@ -130,7 +126,7 @@ static int64_t source_git(void *arg, void *out, size_t out_bytes, struct loam_er
 {
 	struct loam_web_request *request = arg;
 	struct git_request *git = request->state;
-	int rc = check_rights_again(request, err);
+	int rc = still(request, err);
 	return rc < 0 ? rc : loam_git_run_read(git->service.run, out, out_bytes, err);
 }
 
@@ -233,7 +229,7 @@ static int sink_git(struct loam_web_request *request, const void *data, size_t d
 		    struct loam_err *err)
 {
 	struct git_request *git = request->state;
-	int rc = check_rights_again(request, err);
+	int rc = still(request, err);
 	if (rc == 0 && git->service.kind == LOAM_RECEIVE_PACK)
 		rc = loam_git_commands_count(&git->commands, data, data_bytes, err);
 	return rc < 0 ? rc : loam_git_run_feed(git->service.run, data, data_bytes, err);
