@@ -9,17 +9,7 @@ files=${1:-20000} runs=${2:-3}
 bench "clone"
 start_up
 add_user alice
-loam repo create team/tree --owner alice >/dev/null 2>&1
-work=$DIR/home/alice/tree
-clone_as alice team/tree "$work"
-for dir in $(seq 0 19); do
-	mkdir "$work/$dir"
-	seq $((files / 20)) | (cd "$work/$dir" && split -l 1 -a 5 -d - f)
-done
-chown -R "$UID_alice:$UID_alice" "$work"
-as alice git -C "$work" add .
-as alice git -C "$work" commit -qm start
-as alice git -C "$work" push -q origin main >"$DIR/push.out" 2>&1 || fail "push: $(tail -5 "$DIR/push.out")"
+push_small_files team/tree 20 $((files / 20)) f
 tree=$MNT/models/team/tree
 [ "$(find "$tree" -type f | wc -l)" = "$files" ] || fail "the tree has not $files files"
 

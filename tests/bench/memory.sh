@@ -9,17 +9,7 @@ files=${1:-1000000}
 bench "memory"
 start_up
 add_user alice
-loam repo create team/tree --owner alice >/dev/null 2>&1
-work=$DIR/home/alice/tree
-clone_as alice team/tree "$work"
-for dir in $(seq 0 9); do
-	mkdir "$work/$dir"
-	seq 1000 | (cd "$work/$dir" && split -l 1 -a 5 -d - file-of-an-ordinary-name-)
-done
-chown -R "$UID_alice:$UID_alice" "$work"
-as alice git -C "$work" add .
-as alice git -C "$work" commit -qm start
-as alice git -C "$work" push -q origin main >"$DIR/push.out" 2>&1 || fail "push: $(tail -5 "$DIR/push.out")"
+push_small_files team/tree 10 1000 file-of-an-ordinary-name-
 
 clones=$MNT/users/alice
 mount_pid=$(child_pid mount)

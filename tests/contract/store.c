@@ -320,16 +320,7 @@ static void the_layout_is_that_of_the_juicefs_file_driver(void **state)
 }
 
 #ifdef LOAM_FAILPOINTS
-#include "core/failpoint.h"
-
-static void with_failpoint(const char *text)
-{
-	if (text)
-		setenv("LOAM_FAILPOINT", text, 1);
-	else
-		unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
-}
+#include "tests/support/failpoint.h"
 
 static void a_failed_put_leaves_nothing(void **state)
 {
@@ -337,12 +328,12 @@ static void a_failed_put_leaves_nothing(void **state)
 	struct loam_err err = { 0 };
 	uint64_t bytes;
 	put(store, "a/other", "x");
-	with_failpoint("sys.pwrite:error:ENOSPC:1");
+	loam_failpoint_set("sys.pwrite:error:ENOSPC:1");
 	assert_int_equal(store->ops->put(store, "a/1", "xyz", 3, &err), -LOAM_E_NO_SPACE);
-	with_failpoint("sys.renameat:error:EIO:1");
+	loam_failpoint_set("sys.renameat:error:EIO:1");
 	loam_err_clear(&err);
 	assert_int_equal(store->ops->put(store, "a/1", "xyz", 3, &err), -LOAM_E_IO);
-	with_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	loam_err_clear(&err);
 	assert_int_equal(store->ops->size(store, "a/1", &bytes, &err), 0);
 
@@ -360,9 +351,9 @@ static void a_short_write_is_finished(void **state)
 	struct loam_store *store = *state;
 	struct loam_err err = { 0 };
 	char out[4] = "";
-	with_failpoint("sys.pwrite:short:1");
+	loam_failpoint_set("sys.pwrite:short:1");
 	put(store, "a/1", "xyz");
-	with_failpoint(NULL);
+	loam_failpoint_set(NULL);
 	assert_int_equal(store->ops->get(store, "a/1", 0, out, 3, &err), 0);
 	assert_string_equal(out, "xyz");
 }
@@ -378,9 +369,9 @@ static void after_a_failed_sync_the_key_must_be_put_again(void **state)
 		uint64_t bytes;
 		put(store, keys[0], "x");
 		put(store, keys[1], "y");
-		with_failpoint(points[i]);
+		loam_failpoint_set(points[i]);
 		assert_int_equal(store->ops->sync(store, keys, 2, &err), -LOAM_E_IO);
-		with_failpoint(NULL);
+		loam_failpoint_set(NULL);
 		loam_err_clear(&err);
 		assert_int_equal(store->ops->size(store, keys[0], &bytes, &err), 0);
 		assert_int_equal(store->ops->size(store, keys[1], &bytes, &err), 0);

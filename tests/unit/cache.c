@@ -6,8 +6,8 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/failpoint.h"
 #include "core/sys.h"
+#include "tests/support/failpoint.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -445,8 +445,7 @@ static void completeness_survives_a_restart_only_with_its_mark(void **state)
 static void a_disk_without_xattrs_caches_but_hands_nothing_out(void **state)
 {
 	struct loam_err err = { 0 };
-	setenv("LOAM_FAILPOINT", "cache.mark:error:EOPNOTSUPP", 1);
-	loam_failpoint_reset();
+	loam_failpoint_set("cache.mark:error:EOPNOTSUPP");
 	struct loam_cache *cache = open_cache(0, 4096);
 	struct loam_cache_file *file = get(cache, CONTENT_A, LENGTH);
 	int fd = -1;
@@ -458,8 +457,7 @@ static void a_disk_without_xattrs_caches_but_hands_nothing_out(void **state)
 	assert_int_equal(loam_cache_backing_fd(file, &fd, &err), -LOAM_E_UNSUPPORTED);
 	loam_cache_put(file);
 	loam_cache_close(cache);
-	unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
+	loam_failpoint_set(NULL);
 }
 
 /* ---- two processes ---- */
@@ -568,13 +566,11 @@ static void blocks_are_refused_while_their_ids_cannot_be_noted(void **state)
 {
 	struct loam_cache *cache = open_cache(0, 1u << 20);
 	struct loam_cache_file *file = get(cache, "slice/9000_100", 100);
-	setenv("LOAM_FAILPOINT", "sys.fsync:error:EIO", 1);
-	loam_failpoint_reset();
+	loam_failpoint_set("sys.fsync:error:EIO");
 	loam_cache_saw_slice(cache, 9000);
 	assert_true(try_fill(file, 100, 0) < 0);
 	assert_int_equal(read_block(file, 100, 0), 0);
-	unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
+	loam_failpoint_set(NULL);
 	assert_int_equal(try_fill(file, 100, 0), 0);
 	assert_true(exists("seen"));
 	loam_cache_put(file);
@@ -666,16 +662,13 @@ static void a_disk_that_fails_means_not_cached(void **state)
 	struct loam_cache *cache = open_cache(0, 4096);
 	struct loam_cache_file *file = get(cache, "slice/5_8400953", LENGTH);
 	assert_int_equal(try_fill(file, LENGTH, 0), 0);
-	setenv("LOAM_FAILPOINT", "sys.pwrite:error:EIO", 1);
-	loam_failpoint_reset();
+	loam_failpoint_set("sys.pwrite:error:EIO");
 	assert_int_equal(try_fill(file, LENGTH, 1), -LOAM_E_IO);
 	assert_int_equal(read_block(file, LENGTH, 1), 0);
 	assert_int_equal(read_block(file, LENGTH, 0), 1);
-	setenv("LOAM_FAILPOINT", "sys.pread:error:EIO", 1);
-	loam_failpoint_reset();
+	loam_failpoint_set("sys.pread:error:EIO");
 	assert_int_equal(read_block(file, LENGTH, 0), 0);
-	unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
+	loam_failpoint_set(NULL);
 	loam_cache_put(file);
 	loam_cache_close(cache);
 }

@@ -4,9 +4,9 @@
  */
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/failpoint.h"
 #include "fs/files.h"
 #include "lfs/staging.h"
+#include "tests/support/failpoint.h"
 #include "tests/support/lfs_world.h"
 
 #include <setjmp.h>
@@ -160,11 +160,9 @@ static void a_tree_is_discarded_at_one_instant(void **state)
 	assert_int_equal(loam_files_mkdirs(&world->volume, "/models/x/y/z", 0, 0, 0755, 0, &ino,
 					   &err),
 			 0);
-	setenv("LOAM_FAILPOINT", "staging.discarded:error:EIO", 1);
-	loam_failpoint_reset();
+	loam_failpoint_set("staging.discarded:error:EIO");
 	assert_int_equal(loam_staging_discard(&world->tree, "/models/x", &err), -LOAM_E_IO);
-	unsetenv("LOAM_FAILPOINT");
-	loam_failpoint_reset();
+	loam_failpoint_set(NULL);
 	loam_err_clear(&err);
 	assert_int_equal(loam_files_lookup(&world->volume, "/models/x", &ino, &attr, &err),
 			 -LOAM_E_NOT_FOUND);
